@@ -1,0 +1,234 @@
+"""One connection: when to read, when to answer, when to wait and to close.
+
+Whatever happens (bytes come, an answer is done, the client reads on) ends in
+_step(), which does all that can be done now: answer the requests whose turn it
+is, read more if there is room, set the clock for what the client owes us next.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import sys
+import termios
+from collections import deque
+
+from .answer import App, Responder
+from .limits import Deadline, Limits
+from .reader import RequestReader
+from .request import Request
+from .response import HttpError
+
+# The parser takes all that it is fed, there is no stopping it half-way. So it
+# is fed in slices, and after each we see whether there is room for the next.
+SLICE = 64 * 1024
+
+
+class Service:
+    """What the connections of a server have in common."""
+
+    def __init__(self, app: App, limits: Limits) -> None:
+        self.app = app
+        self.limits = limits
+        self.connections: set[Connection] = set()
+        self.stopping = False
+        self.drained = asyncio.Event()  # stopping, and no connection is left
+
+
+class Connection(asyncio.Protocol):
+    _transport: asyncio.Transport
+    _responder: Responder
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._limits = service.limits
+        self._requests: deque[Request] = deque()  # not answered yet
+        self._reader = RequestReader(
+            service.limits, self._requests, self._on_body_wanted
+        )
+        self._unread = b''  # came in, but was not fed to the reader yet
+        self._reading = True
+        self._ended = False  # the client has sent its last byte
+        self._closing = False
+        self._deadline = Deadline(
+            asyncio.get_running_loop(), self._on_deadline
+        )
+        self._phase: str | None = None  # what we wait for, a field of Limits
+        self._unsent = 0  # bytes in the transport when we last looked
+
+    # What the loop calls.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        self._responder = Responder(self._service.app, self, transport)
+        self._service.connections.add(self)
+        self._step()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._closing = True
+        self._deadline.cancel_timer()
+        self._reader.release()
+        self._responder.cancel()
+        service = self._service
+        service.connections.discard(self)
+        if service.stopping and not service.connections:
+            service.drained.set()
+
+    def data_received(self, data: bytes) -> None:
+        if not self._closing:  # else we only read to see the client's end
+            self._unread = self._unread + data if self._unread else data
+            self._step()
+
+    def eof_received(self) -> bool:
+        self._ended = True
+        if not self._closing:
+            self._reader.end()
+            self._step()
+        return not self._closing  # keep the way out open for the responses
+
+    def pause_writing(self) -> None:
+        self._responder.block()
+        self._unsent = self._transport.get_write_buffer_size()
+        self._watch(progress=False)
+
+    def resume_writing(self) -> None:
+        self._responder.unblock()
+        self._step()
+
+    # What the server calls.
+
+    def stop(self) -> None:
+        """Finish what was begun; service.stopping is set."""
+        self._step()
+
+    def abort(self) -> None:
+        self._transport.abort()
+
+    # What the responder calls.
+
+    def is_last(self, request: Request) -> bool:
+        if request.expects_continue:
+            return True  # nobody asked for the body: will it come or not?
+        if self._requests or self._reader.in_head or self._unread:
+            return False  # it has begun, so it is answered
+        if self._service.stopping:
+            return not (request.body.complete and self._has_input())
+        return self._reader.finished
+
+    def on_answered(self, request: Request) -> None:
+        if not request.keep_alive:
+            self._close()
+
+    def on_answered_later(self) -> None:
+        self._step()
+
+    def _on_body_wanted(self) -> None:
+        self._responder.send_continue()
+        if not self._reading:
+            self._step()
+
+    # The work.
+
+    def _step(self) -> None:
+        progress = False
+        if not self._closing:
+            self._answer()
+            while self._unread and not self._is_full():
+                data, self._unread = self._unread[:SLICE], self._unread[SLICE:]
+                self._reader.feed(data)
+                progress = progress or self._reader.silent == 0
+                self._answer()
+            if self._reader.finished and not self._is_busy():
+                self._close()
+        # When closing we read to the client's end; after that end there is
+        # nothing to pause.
+        reading = self._closing or self._ended or not self._is_full()
+        if reading is not self._reading:
+            self._reading = reading
+            if reading:
+                self._transport.resume_reading()
+            else:
+                self._transport.pause_reading()
+        self._watch(progress)
+
+    def _answer(self) -> None:
+        while self._requests and self._responder.is_free:
+            self._responder.answer(self._requests.popleft())
+
+    def _is_busy(self) -> bool:
+        return self._responder.current is not None or bool(self._requests)
+
+    def _is_full(self) -> bool:
+        if len(self._requests) >= self._limits.pipelined:
+            return True
+        receiving = self._reader.receiving
+        return (
+            receiving is not None
+            and receiving.body.waiting >= self._limits.buffer_bytes
+        )
+
+    def _has_input(self) -> bool:
+        """Whether the kernel holds bytes that we have not read."""
+        fd = self._transport.get_extra_info('socket').fileno()
+        size = fcntl.ioctl(fd, termios.FIONREAD, b'\0\0\0\0')
+        return int.from_bytes(size, sys.byteorder) > 0
+
+    def _close(self) -> None:
+        """Say that no more will come, and read on until the client does too:
+        closing a socket with unread input resets the connection, and a reset
+        can overtake the response."""
+        if self._closing:
+            return
+        self._closing = True
+        self._reader.release()
+        self._requests.clear()
+        self._unread = b''
+        self._unsent = self._transport.get_write_buffer_size()
+        try:
+            if self._ended:
+                self._transport.close()
+            else:
+                self._transport.write_eof()
+        except OSError:  # the client is gone
+            self._transport.abort()
+
+    # The clock.
+
+    def _watch(self, progress: bool) -> None:
+        phase = self._what_we_wait_for()
+        if phase is None:
+            self._deadline.clear()
+        elif progress or phase != self._phase:
+            self._deadline.set(getattr(self._limits, phase))
+        self._phase = phase
+
+    def _what_we_wait_for(self) -> str | None:
+        if self._closing:
+            return 'linger_seconds'
+        if self._responder.is_blocked:
+            return 'write_seconds'
+        if self._reader.receiving is not None and self._reading:
+            return 'body_seconds'
+        if self._is_busy():
+            return None  # it is the app's turn
+        if self._reader.in_head:
+            return 'head_seconds'
+        if self._service.stopping:
+            return 'last_call_seconds'
+        return 'idle_seconds'
+
+    def _on_deadline(self) -> None:
+        phase, self._phase = self._phase, None
+        if phase in ('idle_seconds', 'last_call_seconds'):
+            if not self._has_input():  # else it is just about to be read
+                self._close()
+        elif phase in ('head_seconds', 'body_seconds'):
+            self._reader.fail(HttpError(408, f'{phase} exceeded'))
+        else:
+            unsent = self._transport.get_write_buffer_size()
+            if unsent == 0 or unsent >= self._unsent:
+                self._transport.abort()
+                return
+            self._unsent = unsent  # the client is slow, but it reads
+        self._step()

@@ -1,0 +1,1 @@
+"""Fuzzing of the parser; see differential.py and splits.py."""

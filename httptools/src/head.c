@@ -1,0 +1,171 @@
+#include "head.h"
+
+enum {
+    CAPACITY_MIN = 16
+};
+
+static void
+release(Header *headers, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        Py_DECREF(headers[i].pair);
+    }
+}
+
+static int
+grow(Head *head)
+{
+    size_t capacity = Py_MAX(head->capacity * 2, (size_t)CAPACITY_MIN);
+    Header *headers =
+        PyMem_Realloc(head->headers, capacity * sizeof(*headers));
+
+    if (headers == NULL) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    head->headers = headers;
+    head->capacity = capacity;
+    return 0;
+}
+
+static inline bool
+is_bytes(PyObject *bytes, const char *at, size_t len)
+{
+    return (size_t)PyBytes_GET_SIZE(bytes) == len &&
+           memcmp(PyBytes_AS_STRING(bytes), at, len) == 0;
+}
+
+/* (name, value), or NULL with MemoryError. */
+static PyObject *
+make_pair(PyObject *name /* steals */, PyObject *value /* steals */)
+{
+    PyObject *pair = NULL;
+
+    if (name != NULL && value != NULL) {
+        pair = PyTuple_New(2);
+    }
+    if (pair == NULL) {
+        Py_XDECREF(name);
+        Py_XDECREF(value);
+        return NULL;
+    }
+    PyTuple_SET_ITEM(pair, 0, name);
+    PyTuple_SET_ITEM(pair, 1, value);
+    return pair;
+}
+
+int
+head_add(Head *head,
+         State *st,
+         const char *name,
+         size_t name_len,
+         const char *value,
+         size_t value_len,
+         bool lower,
+         unsigned *header)
+{
+    Header *added;
+    const Token *token;
+    PyObject *first;
+
+    if (head->count == head->capacity && grow(head) < 0) {
+        return -1;
+    }
+    added = &head->headers[head->count];
+    if (head->count < head->last_count) {
+        const Header *last = &head->last[head->count];
+
+        if (last->raw != NULL && is_bytes(last->raw, name, name_len) &&
+            is_bytes(PyTuple_GET_ITEM(last->pair, 1), value, value_len)) {
+            *added = *last;
+            Py_INCREF(added->pair);
+            *header = added->header;
+            head->count++;
+            return 0;
+        }
+    }
+    token = state_header(st, name, name_len);
+    if (token != NULL) {
+        first = Py_NewRef(lower ? token->lower : token->object);
+        added->raw = token->object;
+        added->header = token->header;
+    }
+    else {
+        first = state_header_name(st, name, name_len, lower, &added->header);
+        added->raw = lower ? NULL : first;
+    }
+    added->pair = make_pair(first, state_token(st, value, value_len));
+    if (added->pair == NULL) {
+        return -1;
+    }
+    *header = added->header;
+    head->count++;
+    return 0;
+}
+
+/* Make the headers those of the previous head, or release them if they are
+ * not worth their memory. */
+static void
+keep(Head *head)
+{
+    size_t count = head->count;
+    size_t capacity = head->capacity;
+    Header *headers = head->headers;
+
+    release(head->last, head->last_count);
+    if (count > HEAD_KEPT) {
+        release(headers, count);
+        PyMem_Free(headers);
+        head->headers = NULL;
+        head->count = head->capacity = head->last_count = 0;
+        return;
+    }
+    head->headers = head->last;
+    head->capacity = head->last_capacity;
+    head->count = 0;
+    head->last = headers;
+    head->last_capacity = capacity;
+    head->last_count = count;
+    for (size_t i = 0; i < count; i++) {
+        PyObject *value = PyTuple_GET_ITEM(headers[i].pair, 1);
+
+        if (PyBytes_GET_SIZE(value) > HEAD_VALUE_KEPT) {
+            Py_SETREF(headers[i].pair, Py_NewRef(Py_None));
+            headers[i].raw = NULL; /* equal to no name */
+        }
+    }
+}
+
+PyObject *
+head_take(Head *head)
+{
+    PyObject *list = PyList_New((Py_ssize_t)head->count);
+
+    if (list == NULL) {
+        return NULL;
+    }
+    for (size_t i = 0; i < head->count; i++) {
+        PyObject *pair = Py_NewRef(head->headers[i].pair);
+
+        PyList_SET_ITEM(list, (Py_ssize_t)i, pair);
+    }
+    keep(head);
+    return list;
+}
+
+void
+head_drop(Head *head)
+{
+    release(head->headers, head->count);
+    head->count = 0;
+}
+
+void
+head_free(Head *head)
+{
+    head_drop(head);
+    release(head->last, head->last_count);
+    PyMem_Free(head->headers);
+    PyMem_Free(head->last);
+    memset(head, 0, sizeof(*head));
+}

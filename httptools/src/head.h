@@ -1,0 +1,52 @@
+/* head.h - the headers of one message, gathered as a list of (name, value).
+ *
+ * A client mostly repeats itself: the k-th header of a connection's next
+ * request is often, byte for byte, the k-th of the last. So the tuples of the
+ * previous head are kept, and used again where they are equal.
+ */
+#ifndef HTTPTOOLS_HEAD_H
+#define HTTPTOOLS_HEAD_H
+
+#include "state.h"
+
+#include <stdbool.h>
+
+typedef struct {
+    PyObject *pair;  /* owned: (name, value) */
+    PyObject *raw;   /* borrowed: the name as written, or NULL */
+    unsigned header; /* a HEADER_ constant */
+} Header;
+
+typedef struct {
+    Header *headers; /* owned: of this head */
+    Header *last;    /* owned: of the previous head */
+    size_t count;
+    size_t capacity;
+    size_t last_count;
+    size_t last_capacity;
+} Head;
+
+enum {
+    HEAD_KEPT = 32,       /* headers of a head that is kept */
+    HEAD_VALUE_KEPT = 512 /* bytes of a value that is kept */
+};
+
+/* Add a header; *header is what the HEADER_ constants say of its name. 0/-1.
+ * Runs no Python code. */
+int head_add(Head *head,
+             State *st,
+             const char *name,
+             size_t name_len,
+             const char *value,
+             size_t value_len,
+             bool lower,
+             unsigned *header);
+
+/* A new list of the headers, which are forgotten; NULL with MemoryError. */
+PyObject *head_take(Head *head);
+
+/* Forget the headers of a message that ended early. */
+void head_drop(Head *head);
+void head_free(Head *head);
+
+#endif

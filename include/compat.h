@@ -1,0 +1,230 @@
+/* compat.h - CPython 3.11 to 3.15 behind one set of names.
+ *
+ * One block a symbol, each with the issue or document that brought it and
+ * the oldest release that makes it unnecessary. This file and the module.c
+ * files are the only ones that may test PY_VERSION_HEX.
+ */
+#ifndef HTTPTOOLS_UV_COMPAT_H
+#define HTTPTOOLS_UV_COMPAT_H
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+#include <stddef.h>
+#include <string.h>
+
+/* PyMemberDef's Py_T_* names; gh-47146, delete when 3.12 is the floor. */
+#if PY_VERSION_HEX < 0x030C00A0
+#include <structmember.h>
+#define Py_T_PYSSIZET T_PYSSIZET
+#define Py_T_OBJECT_EX T_OBJECT_EX
+#define Py_T_BOOL T_BOOL
+#define Py_T_DOUBLE T_DOUBLE
+#define Py_T_INT T_INT
+#define Py_READONLY READONLY
+#endif
+
+/* PyErr_GetRaisedException, PyErr_SetRaisedException; gh-101578, 3.12. */
+#if PY_VERSION_HEX < 0x030C00A6
+static inline PyObject *
+PyErr_GetRaisedException(void)
+{
+    PyObject *type = NULL;
+    PyObject *value = NULL;
+    PyObject *traceback = NULL;
+
+    PyErr_Fetch(&type, &value, &traceback);
+    PyErr_NormalizeException(&type, &value, &traceback);
+    if (value != NULL && traceback != NULL) {
+        (void)PyException_SetTraceback(value, traceback); /* checked type */
+    }
+    Py_XDECREF(type);
+    Py_XDECREF(traceback);
+    return value;
+}
+
+static inline void
+PyErr_SetRaisedException(PyObject *exc /* steals */)
+{
+    PyObject *type = Py_NewRef((PyObject *)Py_TYPE(exc));
+
+    PyErr_Restore(type, exc, PyException_GetTraceback(exc));
+}
+#endif
+
+/* PyObject_GetOptionalAttr; gh-106521, 3.13. 1 found, 0 absent, -1 error.
+ * _PyObject_LookupAttr is the same function before it was made public; to
+ * raise an AttributeError and clear it costs ten times as much. */
+#if PY_VERSION_HEX < 0x030D00A1
+static inline int
+PyObject_GetOptionalAttr(PyObject *obj, PyObject *name, PyObject **result)
+{
+    return _PyObject_LookupAttr(obj, name, result);
+}
+#endif
+
+/* PyDict_GetItemRef; gh-106004, 3.13. 1 found, 0 absent, -1 error. */
+#if PY_VERSION_HEX < 0x030D00A1
+static inline int
+PyDict_GetItemRef(PyObject *dict, PyObject *key, PyObject **result)
+{
+    PyObject *item = PyDict_GetItemWithError(dict, key);
+
+    *result = Py_XNewRef(item);
+    if (item != NULL) {
+        return 1;
+    }
+    return PyErr_Occurred() ? -1 : 0;
+}
+#endif
+
+/* PyList_GetItemRef; gh-114329, 3.13. */
+#if PY_VERSION_HEX < 0x030D00A4
+static inline PyObject *
+PyList_GetItemRef(PyObject *list, Py_ssize_t index)
+{
+    return Py_XNewRef(PyList_GetItem(list, index));
+}
+#endif
+
+/* PyWeakref_GetRef; gh-105927, 3.13. 1 alive, 0 dead, -1 error. */
+#if PY_VERSION_HEX < 0x030D00A1
+static inline int
+PyWeakref_GetRef(PyObject *ref, PyObject **result)
+{
+    PyObject *obj = PyWeakref_GetObject(ref);
+
+    *result = NULL;
+    if (obj == NULL) {
+        return -1;
+    }
+    if (obj == Py_None) {
+        return 0;
+    }
+    *result = Py_NewRef(obj);
+    return 1;
+}
+#endif
+
+/* PyLong_AsInt; gh-108014, 3.13. -1 with an exception on failure. */
+#if PY_VERSION_HEX < 0x030D00A1
+static inline int
+PyLong_AsInt(PyObject *obj)
+{
+    long value = PyLong_AsLong(obj);
+
+    if (value > INT_MAX || value < INT_MIN) {
+        PyErr_SetString(PyExc_OverflowError,
+                        "Python int too large to convert to C int");
+        return -1;
+    }
+    return (int)value;
+}
+#endif
+
+/* PyModule_Add, which always steals; gh-86493, 3.13. */
+#if PY_VERSION_HEX < 0x030D00A1
+static inline int
+PyModule_Add(PyObject *module, const char *name, PyObject *value /* steals */)
+{
+    int err = PyModule_AddObjectRef(module, name, value);
+
+    Py_XDECREF(value);
+    return err;
+}
+#endif
+
+/* Whether threads run Python code at the same time: PEP 703, 3.13. */
+#ifdef Py_GIL_DISABLED
+#define COMPAT_FREE_THREADED 1
+#else
+#define COMPAT_FREE_THREADED 0
+#endif
+
+/* bytes_shrink: cut a bytes object that nobody else has seen down to size.
+ * On failure *bytes is NULL and MemoryError is set. _PyBytes_Resize is the
+ * only way to it until PyBytesWriter (PEP 782) in 3.15; delete when that is
+ * the floor. */
+static inline int
+bytes_shrink(PyObject **bytes, Py_ssize_t size)
+{
+    return _PyBytes_Resize(bytes, size);
+}
+
+/* object_is_ours: whether no one but the caller holds the object, so that it
+ * may be used again for something else. Where the count alone cannot tell
+ * (free-threaded before gh-133140 in 3.14), the answer is no. */
+static inline int
+object_is_ours(PyObject *object)
+{
+#if PY_VERSION_HEX >= 0x030E00A8
+    return PyUnstable_Object_IsUniquelyReferenced(object);
+#elif defined(Py_GIL_DISABLED)
+    (void)object;
+    return 0;
+#else
+    return Py_REFCNT(object) == 1;
+#endif
+}
+
+static inline int
+bytes_is_ours(PyObject *bytes)
+{
+    return object_is_ours(bytes);
+}
+
+/* bytes_recycle: make a bytes object that is ours (see above) a fresh one of
+ * `size` bytes, at most its allocated size; the content is the caller's to
+ * fill. The hash must go (a callback may have hashed the old content), and
+ * the object ends in a NUL. ob_shash is deprecated since 3.11 for readers;
+ * nothing public resets it: PyBytesWriter, 3.15. */
+static inline void
+bytes_recycle(PyObject *bytes, Py_ssize_t size)
+{
+    _Py_COMP_DIAG_PUSH _Py_COMP_DIAG_IGNORE_DEPR_DECLS((PyBytesObject *)bytes)
+        ->ob_shash = -1;
+    _Py_COMP_DIAG_POP Py_SET_SIZE((PyVarObject *)bytes, size);
+    PyBytes_AS_STRING(bytes)[size] = '\0';
+}
+
+/* Claim: held by at most one thread at a time, and not twice by that one. An
+ * atomic exchange where threads run in parallel; with the GIL (which switches
+ * threads in neither function) a test and a store. Free-threading (PEP 703)
+ * made it, its absence would have to go for it to go. */
+#include <stdatomic.h>
+#include <stdbool.h>
+
+typedef struct {
+    atomic_bool taken;
+} Claim;
+
+static inline bool
+claim_take(Claim *claim)
+{
+#ifdef Py_GIL_DISABLED
+    return !atomic_exchange_explicit(
+        &claim->taken, true, memory_order_acquire);
+#else
+    if (atomic_load_explicit(&claim->taken, memory_order_relaxed)) {
+        return false;
+    }
+    atomic_store_explicit(&claim->taken, true, memory_order_relaxed);
+    return true;
+#endif
+}
+
+static inline void
+claim_drop(Claim *claim)
+{
+    atomic_store_explicit(&claim->taken, false, memory_order_release);
+}
+
+/* CAST: a downcast that the debug profile checks is not NULL. */
+#define CAST(Type, op) ((Type *)(op))
+
+#define ARRAY_LEN(array) (sizeof(array) / sizeof((array)[0]))
+
+/* METHOD: the one legal function-pointer cast, PyMethodDef's own (the flags
+ * beside it say how the function is really called). */
+#define METHOD(function) ((PyCFunction)(void (*)(void))(function))
+
+#endif

@@ -1,0 +1,174 @@
+"""build_response and build_chunk: nothing in them can split a response."""
+
+from __future__ import annotations
+
+import email.utils
+import time
+
+import pytest
+
+import httptools
+from httptools import build_chunk, build_response
+
+
+def text(*args: object, **options: object) -> bytes:
+    return b''.join(build_response(*args, **{'date': False, **options}))
+
+
+def parsed(data: bytes) -> tuple[object, ...]:
+    class Protocol:
+        def on_response(self, *args: object) -> None:
+            seen.append(args)
+
+        def on_body(self, body: bytes) -> None:
+            bodies.append(body)
+
+    seen: list[tuple[object, ...]] = []
+    bodies: list[bytes] = []
+    parser = httptools.HttpResponseParser(Protocol(), strict=True)
+    parser.feed_data(data)
+    assert parser.message_complete
+    return (*seen[0], b''.join(bodies))
+
+
+def test_small_response_is_one_buffer() -> None:
+    buffers = build_response(
+        200, [(b'Content-Type', b'text/plain')], b'Hello', date=False
+    )
+
+    assert buffers == [
+        b'HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n'
+        b'Content-Length: 5\r\n\r\nHello'
+    ]
+
+
+def test_large_body_is_a_buffer_of_its_own() -> None:
+    body = b'x' * 100_000
+
+    buffers = build_response(200, (), body)
+
+    assert len(buffers) == 2
+    assert buffers[1] is body
+
+
+def test_chunks_are_framed_and_not_copied() -> None:
+    parts = [b'a' * 300, b'', bytearray(b'b')]
+
+    buffers = build_response(200, (), parts, chunked=True, date=False)
+
+    assert b''.join(buffers) == (
+        b'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n'
+        b'12c\r\n' + b'a' * 300 + b'\r\n1\r\nb\r\n'
+    )
+    assert buffers[2] is parts[0]
+    assert b''.join(build_chunk(b'x' * 16)) == b'10\r\n' + b'x' * 16 + b'\r\n'
+    assert build_chunk(b'') == []
+
+
+@pytest.mark.parametrize(
+    'body', [b'', b'a', [b'a', b'b' * 20_000], bytearray(b'c'), (b'x', b'y')]
+)
+def test_what_is_written_is_read(body: object) -> None:
+    joined = body if isinstance(body, bytes | bytearray) else b''.join(body)
+
+    read = parsed(
+        text(404, [[b'X-Name', b'a\tb \xe9']], body).replace(b'\xe9', b'e')
+    )
+
+    assert read[:3] == (404, b'Not Found', '1.1')
+    assert read[3] == [
+        (b'X-Name', b'a\tb e'),
+        (b'Content-Length', b'%d' % len(joined)),
+    ]
+    assert read[-1] == joined
+
+
+@pytest.mark.parametrize('status', [100, 101, 204, 304])
+def test_bodiless_status_has_no_length(status: int) -> None:
+    assert b'Content-Length' not in text(status, (), b'')
+    with pytest.raises(ValueError, match='no body'):
+        text(status, (), b'a')
+
+
+def test_no_body_leaves_the_framing_to_the_headers() -> None:
+    assert text(200, [(b'Content-Length', b'5')]).endswith(
+        b'\r\nContent-Length: 5\r\n\r\n'
+    )
+    for name in (b'content-length', b'Transfer-Encoding'):
+        with pytest.raises(ValueError, match='from the body'):
+            text(200, [(name, b'5')], b'hello')
+
+
+@pytest.mark.parametrize(
+    ('status', 'reason'),
+    [
+        (200, b'OK'),
+        (404, b'Not Found'),
+        (500, b'Internal Server Error'),
+        (299, b'Miscellaneous Persistent Warning'),
+        (777, b''),
+    ],
+)
+def test_reason(status: int, reason: bytes) -> None:
+    assert text(status).startswith(b'HTTP/1.1 %d %s\r\n' % (status, reason))
+    assert text(status, reason=b'Mine') == b'HTTP/1.1 %d Mine\r\n\r\n' % status
+
+
+BAD_VALUES = [b'a\r\nX: y', b'a\n', b'\r', b'a\0b', b'\x7f', b'\x01']
+
+
+@pytest.mark.parametrize('value', BAD_VALUES)
+def test_no_value_can_split_a_response(value: bytes) -> None:
+    with pytest.raises(ValueError, match='invalid header value'):
+        text(200, [(b'A', value)])
+    with pytest.raises(ValueError, match='invalid reason'):
+        text(200, reason=value)
+
+
+@pytest.mark.parametrize(
+    'name', [b'', b'a b', b'a:', b'a\r\n', b'\xe9', b'a\0', b'(a)']
+)
+def test_no_name_can_split_a_response(name: bytes) -> None:
+    with pytest.raises(ValueError, match='invalid header name'):
+        text(200, [(name, b'x')])
+
+
+@pytest.mark.parametrize(
+    'call',
+    [
+        lambda: text(),
+        lambda: text('200'),
+        lambda: text(200, [('A', b'x')]),
+        lambda: text(200, [(b'A', 'x')]),
+        lambda: text(200, [(b'A', b'x', b'y')]),
+        lambda: text(200, [b'AB']),
+        lambda: text(200, 5),
+        lambda: text(200, (), 'body'),
+        lambda: text(200, (), ['body']),
+        lambda: text(200, date=1),
+        lambda: text(200, reason='OK'),
+        lambda: build_chunk('x'),
+    ],
+)
+def test_wrong_arguments_are_type_errors(call: object) -> None:
+    with pytest.raises(TypeError):
+        call()
+
+
+@pytest.mark.parametrize('status', [99, 1000, -1])
+def test_wrong_status_is_a_value_error(status: int) -> None:
+    with pytest.raises(ValueError, match='100 to 999'):
+        text(status)
+
+
+def test_date_is_now_and_not_twice() -> None:
+    for _ in range(3):
+        before = int(time.time())
+        headers = dict(parsed(text(200, (), b'', date=True))[3])
+        date = email.utils.parsedate_to_datetime(headers[b'Date'].decode())
+        assert before <= date.timestamp() <= time.time()
+        assert headers[b'Date'].decode() == email.utils.formatdate(
+            date.timestamp(), usegmt=True
+        )
+
+    assert text(200, [(b'date', b'x')], date=True).count(b'ate:') == 1

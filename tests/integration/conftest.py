@@ -1,0 +1,149 @@
+"""Other people's servers and clients, on our loop; asyncio is the oracle."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import shutil
+import signal
+import ssl
+import subprocess
+import threading
+from collections.abc import Callable, Coroutine, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import uvloop_core
+from tests.programs import PYTHON, environment
+
+MAKERS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {
+    'asyncio': asyncio.new_event_loop,
+    'uvloop_core': uvloop_core.new_event_loop,
+}
+DEADLINE = 20.0
+
+Run = Callable[[Coroutine[Any, Any, Any]], Any]
+
+
+@pytest.fixture(
+    scope='session',
+    params=[
+        'uvloop_core',
+        pytest.param('asyncio', marks=pytest.mark.slow),
+    ],
+)
+def loop_name(request: pytest.FixtureRequest) -> str:
+    name: str = request.param
+    return name
+
+
+@pytest.fixture
+def run(loop_name: str) -> Run:
+    """Runs a coroutine, after which nothing may be left in the loop."""
+    reports: list[dict[str, Any]] = []
+
+    def run(main: Coroutine[Any, Any, Any]) -> Any:
+        with asyncio.Runner(loop_factory=MAKERS[loop_name]) as runner:
+            loop = runner.get_loop()
+            loop.set_exception_handler(lambda _, told: reports.append(told))
+            result = runner.run(asyncio.wait_for(main, DEADLINE))
+        if isinstance(loop, uvloop_core.Loop):
+            assert loop._handles_opened == loop._handles_closed > 1
+            assert loop._requests == 0
+        assert reports == []
+        return result
+
+    return run
+
+
+class Program:
+    """A server as a process of its own, which says where it serves."""
+
+    def __init__(self, *arguments: str) -> None:
+        self.said = ''
+        self.url = ''
+        self._started = threading.Event()
+        self.process = subprocess.Popen(
+            [*PYTHON, *arguments],
+            env=environment(),
+            stdin=subprocess.DEVNULL,
+            stderr=subprocess.STDOUT,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        # All the time: if the pipe were full it would stop.
+        self._reader = threading.Thread(target=self._read)
+        self._reader.start()
+        if not self._started.wait(DEADLINE) or not self.url:
+            self.process.kill()
+            self._reader.join()
+            pytest.fail(f'it did not start: {self.said}')
+
+    def _read(self) -> None:
+        with self.process as process:
+            assert process.stdout is not None
+            for line in process.stdout:
+                self.said += line
+                found = re.search(r'http://[\d.]+:\d+', line)
+                if found is not None and not self.url:
+                    self.url = found[0]
+                    self._started.set()
+        self._started.set()
+
+    def close(self) -> None:
+        """Stops it. It must have had nothing to complain about."""
+        self.process.send_signal(signal.SIGTERM)
+        self._reader.join(DEADLINE)
+        if self._reader.is_alive():
+            self.process.kill()
+            self._reader.join()
+        # Exit code 0, or by the signal that it has raised again.
+        assert self.process.returncode in (0, -signal.SIGTERM), self.said
+        complaint = re.search('Traceback|[Ee]rror|WARN', self.said)
+        assert complaint is None, self.said
+
+
+@pytest.fixture(scope='session')
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """The files of a self-signed certificate and its key."""
+    if shutil.which('openssl') is None:
+        pytest.skip('openssl is not installed')
+    folder = tmp_path_factory.mktemp('certificate')
+    cert, key = folder / 'cert.pem', folder / 'key.pem'
+    command = 'openssl req -x509 -nodes -newkey ec -days 2 -subj /CN=test'
+    command += ' -pkeyopt ec_paramgen_curve:prime256v1'
+    command += ' -addext subjectAltName=IP:127.0.0.1'
+    subprocess.run(
+        [*command.split(), '-keyout', key, '-out', cert],
+        check=True,
+        capture_output=True,
+    )
+    return cert, key
+
+
+@pytest.fixture
+def server_tls(certificate: tuple[Path, Path]) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*certificate)
+    return context
+
+
+@pytest.fixture
+def client_tls(certificate: tuple[Path, Path]) -> ssl.SSLContext:
+    return ssl.create_default_context(cafile=certificate[0])
+
+
+@pytest.fixture(scope='module')
+def start() -> Iterator[Callable[..., Program]]:
+    """Starts a program: start('-m', 'module', ...)."""
+    programs: list[Program] = []
+
+    def start(*arguments: str) -> Program:
+        programs.append(Program(*arguments))
+        return programs[-1]
+
+    yield start
+    for program in programs:
+        program.close()

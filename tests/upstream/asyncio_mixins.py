@@ -1,0 +1,75 @@
+"""CPython's own tests of event loops, as far as TCP goes, on our loop.
+
+They come with the interpreter, in the package `test`. A module for
+runner.py; nothing is collected from it by pytest.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import unittest
+from typing import Any
+
+from test.test_asyncio import test_buffered_proto as buffered
+from test.test_asyncio import test_events as events
+from test.test_asyncio import test_server as server
+from test.test_asyncio import test_sock_lowlevel as lowlevel
+from test.test_asyncio import test_sslproto as sslproto
+from test.test_asyncio import utils
+
+import uvloop_core
+
+
+class Events(
+    events.EventLoopTestsMixin, events.SubprocessTestsMixin, utils.TestCase
+):
+    def create_event_loop(self) -> asyncio.AbstractEventLoop:
+        return uvloop_core.new_event_loop()
+
+    @staticmethod
+    def close_loop(loop: Any) -> None:
+        loop.close()
+
+
+class SockLowlevel(lowlevel.BaseSockTestsMixin, utils.TestCase):
+    def create_event_loop(self) -> asyncio.AbstractEventLoop:
+        return uvloop_core.new_event_loop()
+
+    @staticmethod
+    def close_loop(loop: Any) -> None:
+        loop.close()
+
+
+class StartServer(server.BaseStartServer, unittest.TestCase):
+    def new_loop(self) -> asyncio.AbstractEventLoop:
+        return uvloop_core.new_event_loop()
+
+
+class BufferedProto(buffered.BaseTestBufferedProtocol, unittest.TestCase):
+    def new_loop(self) -> asyncio.AbstractEventLoop:
+        return uvloop_core.new_event_loop()
+
+
+class StartTLS(sslproto.BaseStartTLS, unittest.TestCase):
+    def new_loop(self) -> asyncio.AbstractEventLoop:
+        return uvloop_core.new_event_loop()
+
+
+class Policy(asyncio.DefaultEventLoopPolicy):
+    def new_event_loop(self) -> asyncio.AbstractEventLoop:
+        return uvloop_core.new_event_loop()
+
+
+class OnPolicy:
+    """For tests that make their loop by asyncio.run or Runner."""
+
+    def _setupAsyncioRunner(self) -> None:
+        asyncio.set_event_loop_policy(Policy())
+        super()._setupAsyncioRunner()  # type: ignore[misc]
+
+
+if sys.version_info >= (3, 12):
+
+    class Server2(OnPolicy, server.TestServer2):
+        pass

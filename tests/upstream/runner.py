@@ -1,0 +1,96 @@
+"""Runs unittest tests one by one and says how each ends; see suite.py.
+
+Usage: runner.py [--skip N] MODULE[:CLASS,CLASS...] ...
+
+Standard library only: it runs on a bare interpreter, with what PYTHONPATH
+names. Each line that starts with a TAB is for suite.py: "begin" or how it
+ended, a TAB, and the id of the test. What went wrong goes before that line.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import importlib
+import sys
+import traceback
+import unittest
+from collections.abc import Iterator
+from types import TracebackType
+from typing import Any
+
+Error = tuple[type[BaseException], BaseException, TracebackType]
+
+
+class Outcome(unittest.TestResult):
+    """How one test, with its subtests, has ended."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.told = 'passed'
+
+    def note(self, told: str, error: Any) -> None:
+        self.told = told
+        traceback.print_exception(*error)
+
+    def addError(self, test: unittest.TestCase, err: Any) -> None:
+        self.note('failed', err)
+
+    def addFailure(self, test: unittest.TestCase, err: Any) -> None:
+        self.note('failed', err)
+
+    def addSubTest(
+        self, test: unittest.TestCase, subtest: unittest.TestCase, err: Any
+    ) -> None:
+        if err is not None:
+            print(subtest)
+            self.note('failed', err)
+
+    def addSkip(self, test: unittest.TestCase, reason: str) -> None:
+        if self.told == 'passed':
+            self.told = 'skipped'
+            print(reason)
+
+
+def tests_of(argument: str) -> Iterator[unittest.TestCase]:
+    """All tests of a module, or of the named classes in it."""
+    name, _, classes = argument.partition(':')
+    module = importlib.import_module(name)
+    loader = unittest.defaultTestLoader
+    if not classes:
+        yield from flatten(loader.loadTestsFromModule(module))
+    for each in filter(None, classes.split(',')):
+        yield from flatten(loader.loadTestsFromTestCase(getattr(module, each)))
+
+
+def flatten(suite: Any) -> Iterator[unittest.TestCase]:
+    if isinstance(suite, unittest.TestCase):
+        yield suite
+        return
+    for each in suite:
+        yield from flatten(each)
+
+
+def tell(word: str, test: unittest.TestCase) -> None:
+    sys.stderr.flush()
+    # On a line of its own, whatever the test has printed.
+    print(f'\n\t{word}\t{test.id()}', flush=True)
+
+
+def main(arguments: list[str]) -> None:
+    skip = 0
+    if arguments[0] == '--skip':
+        skip = int(arguments[1])
+        del arguments[:2]
+    tests = [test for each in arguments for test in tests_of(each)]
+    for test in tests[skip:]:
+        outcome = Outcome()
+        tell('begin', test)
+        test.run(outcome)
+        # What the next test is told shall be of its own making.
+        sys.stdout.flush()
+        tell(outcome.told, test)
+
+
+if __name__ == '__main__':
+    faulthandler.enable()
+    main(sys.argv[1:])

@@ -1,0 +1,202 @@
+"""Runs somebody else's tests on our loop and compares with expected.txt."""
+
+from __future__ import annotations
+
+import os
+import re
+import runpy
+import subprocess
+import sys
+import tarfile
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import uvloop_core
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent.parent
+PINS = ROOT / 'vendor' / 'pins.txt'
+FETCH = ROOT / 'vendor' / 'fetch.py'
+EXPECTED = HERE / 'expected.txt'
+
+# A test that says nothing for so long is taken to hang.
+SILENCE = 60.0
+
+# `import uvloop` is ours for them.
+SHIM = {
+    'uvloop/__init__.py': """\
+from uvloop_core import *
+import uvloop_core
+
+def __getattr__(name):
+    return getattr(uvloop_core, name)
+""",
+    'uvloop/loop.py': 'from uvloop_core.loop import *\n',
+}
+
+# Only the TLS tests use it, and they are not among those that run here.
+NO_OPENSSL = {'OpenSSL/__init__.py': 'SSL = None\n'}
+
+
+@dataclass
+class Expected:
+    """A line of expected.txt: a test that fails, and why."""
+
+    test: str
+    versions: str
+    issue: str
+    reason: str
+
+    def applies(self) -> bool:
+        here = f'{sys.version_info.major}.{sys.version_info.minor}'
+        return self.versions == '*' or here in self.versions.split()
+
+
+def read_expected() -> dict[str, Expected]:
+    lines = EXPECTED.read_text().splitlines()
+    found = [
+        Expected(*(part.strip() for part in line.split('|')))
+        for line in lines
+        if line.strip() and not line.startswith('#')
+    ]
+    return {each.test: each for each in found if each.applies()}
+
+
+def write_files(folder: Path, files: dict[str, str]) -> None:
+    for name, text in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+
+def fetch_uvloop(folder: Path) -> Path:
+    """Have pip bring uvloop's sdist, by the pinned hash; its folder."""
+    line = re.search(r'^uvloop==(\S+) .*', PINS.read_text(), re.MULTILINE)
+    assert line is not None
+    requirements = folder / 'requirements.txt'
+    requirements.write_text(line[0] + '\n')
+    command = [
+        *(sys.executable, '-m', 'pip', 'download', '--quiet', '--no-input'),
+        *('--no-deps', '--no-binary=:all:', '--no-build-isolation'),
+        *('--require-hashes', f'--requirement={requirements}'),
+        f'--dest={folder}',
+    ]
+    environ = runpy.run_path(str(FETCH))['pip_environment']()
+    done = subprocess.run(
+        command, env=environ, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    name = f'uvloop-{line[1]}'
+    with tarfile.open(folder / f'{name}.tar.gz') as archive:
+        archive.extractall(folder, filter='data')
+    return folder / name
+
+
+def uvloop_suite(folder: Path) -> Path:
+    """What their tests need: they, and a package `uvloop` that is ours."""
+    sources = fetch_uvloop(folder)
+    suite = folder / 'suite'
+    (sources / 'tests').rename(suite)
+    write_files(suite, SHIM)
+    write_files(suite, NO_OPENSSL)
+    testbase = sources / 'uvloop' / '_testbase.py'
+    testbase.rename(suite / 'uvloop' / '_testbase.py')
+    return suite
+
+
+def run(folder: Path, arguments: list[str]) -> Iterator[tuple[str, str, str]]:
+    """How each test ends: its id, a word, and what it has printed.
+
+    A test that crashes or hangs is told so, and the rest runs after it.
+    """
+    seen = 0
+    while True:
+        count = 0
+        unfinished = ''
+        for name, word, output in run_once(folder, arguments, seen):
+            if not name:
+                # The interpreter's own end, after the last test or in one.
+                if not unfinished:
+                    yield ' '.join(arguments), word, output
+            elif word == 'begin':
+                unfinished = name
+                count += 1
+            else:
+                unfinished = ''
+                yield name, word, output
+        if not unfinished:
+            return
+        yield unfinished, 'crashed or hung', ''
+        seen += count
+
+
+def run_once(
+    folder: Path, arguments: list[str], skip: int
+) -> Iterator[tuple[str, str, str]]:
+    ours = Path(uvloop_core.__file__).parent.parent
+    environ = {
+        **os.environ,
+        'PYTHONPATH': os.pathsep.join(map(str, (folder, ours))),
+        'PYTHONSAFEPATH': '1',
+    }
+    command = [sys.executable, str(HERE / 'runner.py')]
+    with subprocess.Popen(
+        [*command, '--skip', str(skip), *arguments],
+        cwd=folder,
+        env=environ,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors='replace',
+    ) as child:
+        assert child.stdout is not None
+        printed = ''
+        for line in lines_in_time(child):
+            if line.startswith('\t'):
+                _, word, name = line.rstrip('\n').split('\t')
+                yield name, word, printed
+                printed = ''
+            else:
+                printed += line
+    if child.returncode != 0:
+        yield '', f'ended with {child.returncode}', printed
+
+
+def lines_in_time(child: subprocess.Popen[str]) -> Iterator[str]:
+    """The child's output; it is killed once it is silent for too long."""
+    assert child.stdout is not None
+    while True:
+        timer = threading.Timer(SILENCE, child.kill)
+        timer.start()
+        try:
+            line = child.stdout.readline()
+        finally:
+            timer.cancel()
+            timer.join()
+        if not line:
+            return
+        yield line
+
+
+def compare(results: list[tuple[str, str, str]]) -> list[str]:
+    """Where the results differ from expected.txt; prints a summary."""
+    expected = read_expected()
+    wrong = []
+    for name, word, output in results:
+        if word in ('passed', 'skipped'):
+            if name in expected and word == 'passed':
+                wrong.append(f'{name} passes, but expected.txt lists it')
+        elif name not in expected:
+            wrong.append(f'{name} {word}:\n{output}')
+    names = {name for name, _, _ in results}
+    modules = {name.split('.')[0] for name in names}
+    for name in expected.keys() - names:
+        if name.split('.')[0] in modules:
+            wrong.append(f'{name} does not exist, but expected.txt lists it')
+    words = [word for _, word, _ in results]
+    for word in sorted(set(words)):
+        print(f'{words.count(word)} {word}')
+    return wrong

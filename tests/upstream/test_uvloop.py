@@ -1,0 +1,42 @@
+"""uvloop's own tests, from its sdist, against our loop.
+
+What fails is in expected.txt, with the reason and the issue that will mend
+it; anything else that fails, or one of those that passes, fails here.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.upstream import suite
+
+MODULES = [
+    'test_base:TestBaseUV,TestPolicy',
+    'test_tcp:Test_UV_TCP',
+    'test_context:Test_UV_Context',
+    'test_signals:Test_UV_Signals',
+    'signals_elsewhere:Signals',
+    'test_runner',
+    'test_executors:TestUVExecutors',
+]
+
+
+@pytest.fixture(scope='module')
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = suite.uvloop_suite(tmp_path_factory.mktemp('uvloop'))
+    shutil.copy(suite.HERE / 'signals_elsewhere.py', made)
+    return made
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize('module', MODULES)
+def test_uvloops_tests_end_as_expected(folder: Path, module: str) -> None:
+    results = list(suite.run(folder, [module]))
+
+    wrong = suite.compare(results)
+
+    assert results, f'{module} has no tests'
+    assert not wrong, '\n'.join(wrong)

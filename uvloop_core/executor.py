@@ -1,0 +1,115 @@
+"""Work in other threads: the default executor."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import warnings
+from collections.abc import Callable
+from concurrent.futures import Executor, ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from .base import LoopBase
+
+if TYPE_CHECKING:
+    from ._core import _Ts
+
+T = TypeVar('T')
+
+
+class ExecutorMixin(LoopBase):
+    """run_in_executor, and the executor that is taken if none is given."""
+
+    _default_executor: Executor | None = None
+    _executor_shutdown_called = False
+
+    def run_in_executor(
+        self,
+        executor: Executor | None,
+        func: Callable[[*_Ts], T],
+        *args: *_Ts,
+    ) -> asyncio.Future[T]:
+        """Call func(*args) in a thread (or process) of the executor."""
+        self._check_closed()
+        if self.get_debug():
+            self._check_callback(func, 'run_in_executor')
+        if executor is None:
+            executor = self._get_default_executor()
+        return asyncio.wrap_future(executor.submit(func, *args), loop=self)
+
+    def _get_default_executor(self) -> Executor:
+        if self._executor_shutdown_called:
+            raise RuntimeError('Executor shutdown has been called')
+        if self._default_executor is None:
+            self._default_executor = ThreadPoolExecutor(
+                thread_name_prefix='uvloop_core'
+            )
+        return self._default_executor
+
+    def set_default_executor(self, executor: Any) -> None:
+        """Have run_in_executor(None, ...) use this ThreadPoolExecutor."""
+        if not isinstance(executor, ThreadPoolExecutor):
+            raise TypeError('executor must be ThreadPoolExecutor instance')
+        self._default_executor = executor
+
+    async def shutdown_default_executor(
+        self, timeout: float | None = None
+    ) -> None:
+        """Wait until the default executor's threads have ended.
+
+        After `timeout` seconds they are left alone, with a RuntimeWarning.
+        """
+        self._executor_shutdown_called = True
+        executor = self._default_executor
+        if executor is None:
+            return
+        ended: asyncio.Future[None] = self.create_future()
+        # Joining blocks, so a thread of its own does it.
+        thread = threading.Thread(
+            target=self._join_executor, args=(executor, ended)
+        )
+        thread.start()
+        try:
+            async with asyncio.timeout(timeout):
+                await ended
+        except TimeoutError:
+            warnings.warn(
+                'The executor did not finishing joining its threads within'
+                f' {timeout} seconds.',
+                RuntimeWarning,
+                stacklevel=2,
+            )
+            executor.shutdown(wait=False)
+        else:
+            thread.join()
+
+    def _join_executor(
+        self, executor: Executor, ended: asyncio.Future[None]
+    ) -> None:
+        error = None
+        try:
+            executor.shutdown(wait=True)
+        except Exception as raised:
+            error = raised
+        try:
+            self.call_soon_threadsafe(settle, ended, error)
+        except RuntimeError:
+            # The loop was closed meanwhile: nobody waits any more.
+            if not self.is_closed():
+                raise
+
+    def _close_executor(self) -> None:
+        """As far as it goes without waiting."""
+        self._executor_shutdown_called = True
+        executor, self._default_executor = self._default_executor, None
+        if executor is not None:
+            executor.shutdown(wait=False)
+
+
+def settle(future: asyncio.Future[None], error: Exception | None) -> None:
+    if future.done():
+        return
+    if error is None:
+        future.set_result(None)
+    else:
+        future.set_exception(error)

@@ -1,0 +1,274 @@
+"""The Loop: running, closing, tasks, debug mode; the parts put together."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import warnings
+import weakref
+from collections.abc import (
+    AsyncGenerator,
+    Awaitable,
+    Callable,
+    Coroutine,
+    Generator,
+)
+from typing import Any, TypeVar
+
+from .base import debug_by_default, logger
+from .connect import ConnectMixin
+from .missing import MissingMixin
+from .report import ReportMixin
+from .serve import ServeMixin
+from .signals import SignalsMixin
+
+T = TypeVar('T')
+
+TaskFactory = Callable[..., asyncio.Future[Any]]
+
+# How many frames of its origin a coroutine remembers in debug mode.
+ORIGIN_DEPTH = 10
+
+
+class Loop(ConnectMixin, ServeMixin, SignalsMixin, ReportMixin, MissingMixin):
+    """An asyncio event loop on libuv."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._task_factory: TaskFactory | None = None
+        self._asyncgens: weakref.WeakSet[AsyncGenerator[Any, Any]] = (
+            weakref.WeakSet()
+        )
+        self._asyncgens_shutdown_called = False
+        self._tracks_origins = False
+        self._origin_depth_before = 0
+        self.set_debug(debug_by_default())
+
+    def __repr__(self) -> str:
+        return (
+            f'<{type(self).__name__} running={self.is_running()}'
+            f' closed={self.is_closed()} debug={self.get_debug()}>'
+        )
+
+    # Running
+
+    def run_forever(self) -> None:
+        """Run until stop() is called."""
+        self._check_closed()
+        self._check_not_running()
+        hooks = sys.get_asyncgen_hooks()
+        wakeup = None
+        try:
+            self._track_origins(self.get_debug())
+            sys.set_asyncgen_hooks(
+                firstiter=self._on_asyncgen_started,
+                finalizer=self._on_asyncgen_dropped,
+            )
+            asyncio._set_running_loop(self)
+            wakeup = self._start_wakeup()
+            self._run()
+        finally:
+            asyncio._set_running_loop(None)
+            sys.set_asyncgen_hooks(*hooks)
+            self._stop_wakeup(wakeup)
+            self._track_origins(False)
+
+    def run_until_complete(
+        self, future: Awaitable[T] | Generator[Any, None, T]
+    ) -> T:
+        """Run until the future or coroutine is done; return its result."""
+        # Before a coroutine is wrapped: else it would stay, never to run.
+        self._check_closed()
+        self._check_not_running()
+        ours = not asyncio.isfuture(future)
+        awaitable: Any = future
+        task: asyncio.Future[T] = asyncio.ensure_future(awaitable, loop=self)
+        if ours:
+            # If it is pending in the end, an exception says so.
+            task._log_destroy_pending = False  # type: ignore[attr-defined]
+        task.add_done_callback(stop_its_loop)
+        try:
+            self.run_forever()
+        except BaseException:
+            if ours and task.done() and not task.cancelled():
+                # It is this very exception: nobody else shall report it.
+                task.exception()
+            raise
+        finally:
+            task.remove_done_callback(stop_its_loop)
+        if not task.done():
+            raise RuntimeError('Event loop stopped before Future completed.')
+        return task.result()
+
+    def close(self) -> None:
+        """Close the loop and what is open in it. It must not be running."""
+        if self.is_running():
+            raise RuntimeError('Cannot close a running event loop')
+        if self.is_closed():
+            return
+        if self.get_debug():
+            logger.debug('Close %r', self)
+        self._close_signals()
+        self._close()
+        self._close_executor()
+
+    def _check_not_running(self) -> None:
+        if self.is_running():
+            raise RuntimeError('This event loop is already running')
+        if asyncio._get_running_loop() is not None:
+            raise RuntimeError(
+                'Cannot run the event loop while another loop is running'
+            )
+
+    # Futures and tasks
+
+    def create_future(self) -> asyncio.Future[Any]:
+        """Return a new future of this loop."""
+        return asyncio.Future(loop=self)
+
+    if sys.version_info >= (3, 14):
+
+        def create_task(
+            self,
+            coro: Coroutine[Any, Any, T] | Generator[Any, None, T],
+            **kwargs: Any,
+        ) -> asyncio.Task[T]:
+            """Have a coroutine run in a task."""
+            self._check_closed()
+            if self._task_factory is not None:
+                return self._task_factory(self, coro, **kwargs)  # type: ignore[return-value]
+            return self._make_task(coro, kwargs)
+
+    else:
+
+        def create_task(
+            self,
+            coro: Coroutine[Any, Any, T] | Generator[Any, None, T],
+            *,
+            name: str | None = None,
+            context: Any = None,
+            **kwargs: Any,
+        ) -> asyncio.Task[T]:
+            """Have a coroutine run in a task."""
+            self._check_closed()
+            if self._task_factory is None:
+                kwargs.update(name=name, context=context)
+                return self._make_task(coro, kwargs)
+            # Factories know only of what was asked for.
+            if context is not None:
+                kwargs['context'] = context
+            task: Any = self._task_factory(self, coro, **kwargs)
+            if name is not None:
+                set_task_name(task, name)
+            return task  # type: ignore[no-any-return]
+
+    def _make_task(
+        self, coro: Any, kwargs: dict[str, Any]
+    ) -> asyncio.Task[Any]:
+        task: asyncio.Task[Any] = asyncio.Task(coro, loop=self, **kwargs)
+        if self.get_debug():
+            # It ends in this method and in create_task().
+            del task._source_traceback[-2:]  # type: ignore[attr-defined]
+        return task
+
+    def set_task_factory(self, factory: TaskFactory | None) -> None:
+        """Have factory(loop, coro, ...) make the tasks; None: asyncio.Task."""
+        if factory is not None and not callable(factory):
+            raise TypeError('task factory must be a callable or None')
+        self._task_factory = factory
+
+    def get_task_factory(self) -> TaskFactory | None:
+        """Return the task factory, None if it is the default one."""
+        return self._task_factory
+
+    # Debug mode
+
+    def set_debug(self, enabled: bool) -> None:
+        """Switch debug mode."""
+        self._set_debug(bool(enabled))
+        if self.is_running():
+            # The depth is the thread's own: let the loop's thread do it.
+            self.call_soon_threadsafe(self._track_origins, enabled)
+
+    def _track_origins(self, enabled: bool) -> None:
+        """Have coroutines remember where they were created."""
+        if bool(enabled) == self._tracks_origins:
+            return
+        depth = self._origin_depth_before
+        if enabled:
+            self._origin_depth_before = (
+                sys.get_coroutine_origin_tracking_depth()
+            )
+            depth = ORIGIN_DEPTH
+        sys.set_coroutine_origin_tracking_depth(depth)
+        self._tracks_origins = bool(enabled)
+
+    # Asynchronous generators
+
+    async def shutdown_asyncgens(self) -> None:
+        """Close the asynchronous generators that are not exhausted."""
+        self._asyncgens_shutdown_called = True
+        generators = list(self._asyncgens)
+        self._asyncgens.clear()
+        if not generators:
+            return
+        results = await asyncio.gather(
+            *(generator.aclose() for generator in generators),
+            return_exceptions=True,
+        )
+        for generator, result in zip(generators, results, strict=True):
+            if isinstance(result, Exception):
+                self.call_exception_handler(
+                    {
+                        'message': 'an error occurred during closing of'
+                        f' asynchronous generator {generator!r}',
+                        'exception': result,
+                        'asyncgen': generator,
+                    }
+                )
+
+    def _on_asyncgen_started(
+        self, generator: AsyncGenerator[Any, Any]
+    ) -> None:
+        if self._asyncgens_shutdown_called:
+            warnings.warn(
+                f'asynchronous generator {generator!r} was scheduled after'
+                ' loop.shutdown_asyncgens() call',
+                ResourceWarning,
+                source=self,
+                stacklevel=2,
+            )
+        self._asyncgens.add(generator)
+
+    def _on_asyncgen_dropped(
+        self, generator: AsyncGenerator[Any, Any]
+    ) -> None:
+        """The last reference is gone, in whatever thread."""
+        self._asyncgens.discard(generator)
+        if not self.is_closed():
+            self.call_soon_threadsafe(self.create_task, generator.aclose())
+
+
+def stop_its_loop(future: asyncio.Future[Any]) -> None:
+    if not future.cancelled() and isinstance(
+        future.exception(), SystemExit | KeyboardInterrupt
+    ):
+        # run_forever has ended by it already: a stop would hit the next run.
+        return
+    future.get_loop().stop()
+
+
+def set_task_name(task: Any, name: str) -> None:
+    try:
+        set_name = task.set_name
+    except AttributeError:
+        if sys.version_info >= (3, 13):
+            raise
+        warnings.warn(
+            'Task.set_name() was added in Python 3.8, the method support will'
+            ' be mandatory for third-party task implementations since 3.13.',
+            DeprecationWarning,
+            stacklevel=4,
+        )
+        return
+    set_name(name)

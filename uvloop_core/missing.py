@@ -1,0 +1,33 @@
+"""What asyncio's loop has and this one does not have yet.
+
+docs/compatibility.md lists the same names.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .base import LoopBase
+
+
+def missing(name: str) -> Any:
+    async def method(self: MissingMixin, *args: Any, **kwargs: Any) -> None:
+        raise NotImplementedError(name)
+
+    method.__name__ = name
+    method.__qualname__ = f'MissingMixin.{name}'
+    method.__doc__ = 'Not implemented yet.'
+    return method
+
+
+class MissingMixin(LoopBase):
+    """Methods that raise NotImplementedError with their name."""
+
+    connect_read_pipe = missing('connect_read_pipe')
+    connect_write_pipe = missing('connect_write_pipe')
+    create_datagram_endpoint = missing('create_datagram_endpoint')
+    create_unix_connection = missing('create_unix_connection')
+    create_unix_server = missing('create_unix_server')
+    sendfile = missing('sendfile')
+    subprocess_exec = missing('subprocess_exec')
+    subprocess_shell = missing('subprocess_shell')

@@ -1,0 +1,359 @@
+"""add_reader and the like, and the sock_* calls on plain sockets.
+
+Each sock_* call first tries the system call; only if that would block it
+waits, and only until it need not.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import socket
+import ssl
+from collections.abc import Callable
+from functools import partial
+from typing import IO, TYPE_CHECKING, Any, TypeVar
+
+from . import _core
+from .resolve import ResolveMixin
+
+if TYPE_CHECKING:
+    from ._core import _Ts
+
+T = TypeVar('T')
+
+Buffer = Any  # collections.abc.Buffer, from 3.12 on
+
+WOULD_BLOCK = (BlockingIOError, InterruptedError)
+SENDFILE_CHUNK = 1024 * 1024 * 1024
+FALLBACK_CHUNK = 256 * 1024
+
+
+class Waiter(asyncio.Future[T]):
+    """The result of a call that is made again each time an fd is ready.
+
+    It gives its reader or writer up at once when it is settled or cancelled,
+    not a turn later: by then the fd may be closed and be somebody else's.
+    """
+
+    __slots__ = ('call', 'fd', 'handle', 'remove')
+
+    call: Callable[[], T]
+    fd: int
+    handle: _core.Handle | None
+    remove: Callable[[int], bool]
+
+    def watch(
+        self,
+        add: Callable[[int, Callable[[], None]], _core.Handle],
+        remove: Callable[[int], bool],
+    ) -> None:
+        self.remove = remove
+        self.handle = add(self.fd, self.step)
+
+    def unwatch(self) -> None:
+        handle, self.handle = self.handle, None
+        # If it is cancelled, another reader or writer has taken its place.
+        if handle is not None and not handle.cancelled():
+            self.remove(self.fd)
+
+    def cancel(self, msg: Any | None = None) -> bool:
+        self.unwatch()
+        return super().cancel(msg=msg)
+
+    def step(self) -> None:
+        if self.done():
+            return
+        try:
+            result = self.call()
+        except WOULD_BLOCK:
+            return
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException as error:
+            self.unwatch()
+            self.set_exception(error)
+        else:
+            self.unwatch()
+            self.set_result(result)
+        finally:
+            # The error's traceback holds this frame, and the future it.
+            del self
+
+
+class SocketsMixin(ResolveMixin):
+    """add_reader and the like, and the sock_* calls."""
+
+    def add_reader(
+        self, fd: Any, callback: Callable[[*_Ts], object], *args: *_Ts
+    ) -> None:
+        """Call callback(*args) whenever fd is readable."""
+        number = self._check_fd(fd)
+        self._check_closed()
+        self._add_reader(number, callback, *args)
+
+    def remove_reader(self, fd: Any) -> bool:
+        """Stop that; True if there was a reader."""
+        number = self._check_fd(fd)
+        return not self.is_closed() and self._remove_reader(number)
+
+    def add_writer(
+        self, fd: Any, callback: Callable[[*_Ts], object], *args: *_Ts
+    ) -> None:
+        """Call callback(*args) whenever fd is writable."""
+        number = self._check_fd(fd)
+        self._check_closed()
+        self._add_writer(number, callback, *args)
+
+    def remove_writer(self, fd: Any) -> bool:
+        """Stop that; True if there was a writer."""
+        number = self._check_fd(fd)
+        return not self.is_closed() and self._remove_writer(number)
+
+    async def sock_recv(self, sock: socket.socket, nbytes: int) -> bytes:
+        """Receive up to nbytes."""
+        return await self._when_readable(sock, lambda: sock.recv(nbytes))
+
+    async def sock_recv_into(self, sock: socket.socket, buf: Buffer) -> int:
+        """Receive into buf; returns how many bytes."""
+        return await self._when_readable(sock, lambda: sock.recv_into(buf))
+
+    async def sock_recvfrom(
+        self, sock: socket.socket, bufsize: int
+    ) -> tuple[bytes, Any]:
+        """Receive a datagram; returns it and its sender."""
+        return await self._when_readable(sock, lambda: sock.recvfrom(bufsize))
+
+    async def sock_recvfrom_into(
+        self, sock: socket.socket, buf: Buffer, nbytes: int = 0
+    ) -> tuple[int, Any]:
+        """Receive a datagram into buf; returns its size and sender."""
+        size = nbytes or len(buf)
+        return await self._when_readable(
+            sock, lambda: sock.recvfrom_into(buf, size)
+        )
+
+    async def sock_accept(
+        self, sock: socket.socket
+    ) -> tuple[socket.socket, Any]:
+        """Accept a connection; returns its socket and the peer's address."""
+        return await self._when_readable(sock, lambda: accept(sock))
+
+    async def sock_sendto(
+        self, sock: socket.socket, data: Buffer, address: Any
+    ) -> int:
+        """Send a datagram to address."""
+        return await self._when_writable(
+            sock, lambda: sock.sendto(data, address)
+        )
+
+    async def sock_sendall(self, sock: socket.socket, data: Buffer) -> None:
+        """Send all of data."""
+        self._check_socket(sock)
+        try:
+            sent = sock.send(data)
+        except WOULD_BLOCK:
+            sent = 0
+        view = memoryview(data)
+        if sent < view.nbytes:
+            call = partial(send_rest, sock, [view.cast('B')[sent:]])
+            await self._wait(sock, self._add_writer, self._remove_writer, call)
+
+    async def sock_connect(self, sock: socket.socket, address: Any) -> None:
+        """Connect to address, which is resolved first if it has to be."""
+        self._check_socket(sock)
+        if sock.family in (socket.AF_INET, socket.AF_INET6):
+            found = await self._resolve(
+                address, family=sock.family, type=sock.type, proto=sock.proto
+            )
+            if not found:
+                raise OSError('getaddrinfo() returned empty list')
+            address = found[0][4]
+        try:
+            sock.connect(address)
+        except WOULD_BLOCK as error:
+            # A UNIX listener's backlog is full: nothing is under way.
+            if error.errno == errno.EAGAIN:
+                raise
+        else:
+            return
+        call = partial(check_connected, sock, address)
+        await self._wait(sock, self._add_writer, self._remove_writer, call)
+
+    async def sock_sendfile(
+        self,
+        sock: socket.socket,
+        file: IO[bytes],
+        offset: int = 0,
+        count: int | None = None,
+        *,
+        fallback: bool | None = True,
+    ) -> int:
+        """Send a file from offset on; returns how many bytes were sent."""
+        self._check_socket(sock)
+        check_sendfile(sock, file, offset, count)
+        try:
+            return await self._sendfile_in_kernel(sock, file, offset, count)
+        except asyncio.SendfileNotAvailableError:
+            if not fallback:
+                raise
+        return await self._sendfile_by_reading(sock, file, offset, count)
+
+    async def _sendfile_in_kernel(
+        self,
+        sock: socket.socket,
+        file: IO[bytes],
+        offset: int,
+        count: int | None,
+    ) -> int:
+        try:
+            fd = file.fileno()
+            size = os.fstat(fd).st_size
+        except (AttributeError, OSError) as error:
+            raise asyncio.SendfileNotAvailableError(
+                'not a regular file'
+            ) from error
+        left = count or size
+        sent = 0
+        try:
+            while left > 0:
+                call = partial(
+                    os.sendfile,
+                    *(sock.fileno(), fd, offset + sent),
+                    min(left, SENDFILE_CHUNK),
+                )
+                try:
+                    done = await self._when_writable(sock, call)
+                except OSError as error:
+                    if sent == 0:
+                        raise asyncio.SendfileNotAvailableError(
+                            'os.sendfile call failed'
+                        ) from error
+                    raise
+                if done == 0:
+                    break
+                sent += done
+                left = count - sent if count else size
+        finally:
+            if sent > 0:
+                os.lseek(fd, offset + sent, os.SEEK_SET)
+        return sent
+
+    async def _sendfile_by_reading(
+        self,
+        sock: socket.socket,
+        file: Any,
+        offset: int,
+        count: int | None,
+    ) -> int:
+        if offset:
+            file.seek(offset)
+        buffer = memoryview(
+            bytearray(min(count or FALLBACK_CHUNK, FALLBACK_CHUNK))
+        )
+        sent = 0
+        try:
+            while count is None or sent < count:
+                part = buffer if count is None else buffer[: count - sent]
+                read = await self.run_in_executor(None, file.readinto, part)
+                if not read:
+                    break
+                await self.sock_sendall(sock, part[:read])
+                sent += read
+        finally:
+            if sent > 0 and hasattr(file, 'seek'):
+                file.seek(offset + sent)
+        return sent
+
+    def _check_socket(self, sock: socket.socket) -> None:
+        check_not_ssl(sock)
+        if self.get_debug() and sock.gettimeout() != 0:
+            raise ValueError('the socket must be non-blocking')
+
+    async def _when_readable(
+        self, sock: socket.socket, call: Callable[[], T]
+    ) -> T:
+        self._check_socket(sock)
+        try:
+            return call()
+        except WOULD_BLOCK:
+            pass
+        return await self._wait(
+            sock, self._add_reader, self._remove_reader, call
+        )
+
+    async def _when_writable(
+        self, sock: socket.socket, call: Callable[[], T]
+    ) -> T:
+        self._check_socket(sock)
+        try:
+            return call()
+        except WOULD_BLOCK:
+            pass
+        return await self._wait(
+            sock, self._add_writer, self._remove_writer, call
+        )
+
+    async def _wait(
+        self,
+        sock: socket.socket,
+        add: Callable[..., _core.Handle],
+        remove: Callable[[int], bool],
+        call: Callable[[], T],
+    ) -> T:
+        """Call until it does not block; its result, or what it raises."""
+        waiter = Waiter[T](loop=self)
+        waiter.call = call
+        waiter.fd = self._check_fd(sock)
+        waiter.watch(add, remove)
+        try:
+            return await waiter
+        finally:
+            waiter.unwatch()
+            # An exception's traceback holds this frame, and it the exception.
+            del waiter
+
+
+def check_not_ssl(sock: object) -> None:
+    if isinstance(sock, ssl.SSLSocket):
+        raise TypeError('Socket cannot be of type SSLSocket')
+
+
+def accept(sock: socket.socket) -> tuple[socket.socket, Any]:
+    connection, address = sock.accept()
+    connection.setblocking(False)
+    return connection, address
+
+
+def send_rest(sock: socket.socket, rest: list[memoryview]) -> None:
+    """Send from rest[0], which is cut down to what is still to be sent."""
+    rest[0] = rest[0][sock.send(rest[0]) :]
+    if rest[0]:
+        raise BlockingIOError
+
+
+def check_connected(sock: socket.socket, address: Any) -> None:
+    error = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+    if error != 0:
+        raise OSError(error, f'Connect call failed {address}')
+
+
+def check_sendfile(
+    sock: socket.socket, file: Any, offset: object, count: object
+) -> None:
+    if 'b' not in getattr(file, 'mode', 'b'):
+        raise ValueError('file should be opened in binary mode')
+    if sock.type != socket.SOCK_STREAM:
+        raise ValueError('only SOCK_STREAM type sockets are supported')
+    if count is not None:
+        check_size('count', 'positive', count, 1)
+    check_size('offset', 'non-negative', offset, 0)
+
+
+def check_size(name: str, kind: str, value: object, least: int) -> None:
+    message = f'{name} must be a {kind} integer (got {value!r})'
+    if not isinstance(value, int):
+        raise TypeError(message)
+    if value < least:
+        raise ValueError(message)

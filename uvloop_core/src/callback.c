@@ -1,0 +1,783 @@
+#include "callback.h"
+
+#include <math.h>
+
+/* The freelist belongs to the loop's thread; before a run, to anyone (with a
+ * GIL one at a time; without, a foreign thread is turned away before). */
+static bool
+is_cache_ours(const CallbackHost *host)
+{
+    return !COMPAT_FREE_THREADED ||
+           host->border->thread == PyThread_get_thread_ident();
+}
+
+static Callback *
+allocate(CallbackHost *host, bool timer)
+{
+    State *st = host->border->st;
+    Callback **cache = timer ? host->timers : host->plain;
+    unsigned *count = timer ? &host->timer_count : &host->plain_count;
+    Callback *callback = NULL;
+
+    if (*count > 0 && is_cache_ours(host)) {
+        return cache[--*count];
+    }
+    if (timer) {
+        callback = (Callback *)PyObject_GC_New(TimerCallback,
+                                               st->types[TYPE_TIMER_HANDLE]);
+    }
+    else {
+        callback = PyObject_GC_New(Callback, st->types[TYPE_HANDLE]);
+    }
+    if (callback != NULL) {
+        callback->source_traceback = NULL;
+        callback->weakrefs = NULL;
+    }
+    return callback;
+}
+
+static PyObject *
+args_new(PyObject *const *args, Py_ssize_t nargs)
+{
+    PyObject *tuple = PyTuple_New(nargs);
+
+    for (Py_ssize_t i = 0; tuple != NULL && i < nargs; i++) {
+        PyTuple_SET_ITEM(tuple, i, Py_NewRef(args[i]));
+    }
+    return tuple;
+}
+
+/* Fill in a callback from allocate(); 0, or -1 with the callback whole and
+ * an exception. */
+static int
+fill(Callback *callback,
+     CallbackHost *host,
+     PyObject *callable,
+     PyObject *context,
+     PyObject *const *args,
+     Py_ssize_t nargs)
+{
+    State *st = host->border->st;
+
+    callback->host = host;
+    callback->flags = 0;
+    atomic_store_explicit(&callback->cancelled, false, memory_order_relaxed);
+    callback->callable = Py_NewRef(callable);
+    callback->args = NULL;
+    callback->shape = ARGS_NONE;
+    callback->context = context == NULL || context == Py_None
+                            ? PyContext_CopyCurrent()
+                            : Py_NewRef(context);
+    if (callback->context == NULL) {
+        return -1;
+    }
+    if (nargs == 1) {
+        callback->args = Py_NewRef(args[0]);
+        callback->shape = ARGS_ONE;
+    }
+    else if (nargs > 1) {
+        callback->args = args_new(args, nargs);
+        callback->shape = ARGS_TUPLE;
+        if (callback->args == NULL) {
+            return -1;
+        }
+    }
+    if (host->border->debug) {
+        callback->source_traceback =
+            PyObject_CallNoArgs(st->objects[OBJECT_EXTRACT_STACK]);
+        return callback->source_traceback == NULL ? -1 : 0;
+    }
+    return 0;
+}
+
+Callback *
+callback_new(CallbackHost *host,
+             PyObject *callable,
+             PyObject *context,
+             PyObject *const *args,
+             Py_ssize_t nargs)
+{
+    Callback *callback = allocate(host, false);
+
+    if (callback != NULL &&
+        fill(callback, host, callable, context, args, nargs) < 0) {
+        Py_CLEAR(callback);
+    }
+    return callback;
+}
+
+/* Nanoseconds of loop.time() that are never before `seconds`. */
+static int64_t
+to_nanoseconds(double seconds)
+{
+    int64_t ns = 0;
+
+    if (seconds <= 0) {
+        return 0;
+    }
+    if (seconds > (double)INT64_MAX / 2e9) {
+        return INT64_MAX / 2;
+    }
+    ns = (int64_t)ceil(seconds * 1e9);
+    if ((double)ns / 1e9 < seconds) {
+        ns += 1 + (ns >> 52); /* one unit of the double's last place */
+    }
+    return ns;
+}
+
+TimerCallback *
+callback_new_timer(CallbackHost *host,
+                   double seconds,
+                   PyObject *callable,
+                   PyObject *context,
+                   PyObject *const *args,
+                   Py_ssize_t nargs)
+{
+    TimerCallback *timer = (TimerCallback *)allocate(host, true);
+
+    if (timer == NULL) {
+        return NULL;
+    }
+    timer->seconds = seconds;
+    timer->when = to_nanoseconds(seconds);
+    if (fill(&timer->base, host, callable, context, args, nargs) < 0) {
+        Py_DECREF(timer);
+        return NULL;
+    }
+    timer->base.flags = CALLBACK_TIMER;
+    return timer;
+}
+
+/* asyncio's description, "name(args) at file:line"; new reference. */
+static PyObject *
+describe(State *st, Callback *callback)
+{
+    PyObject *args = NULL;
+    PyObject *text = NULL;
+
+    if (callback->shape == ARGS_TUPLE) {
+        args = Py_NewRef(callback->args);
+    }
+    else {
+        args = args_new(&callback->args, callback->shape == ARGS_ONE ? 1 : 0);
+    }
+    if (args != NULL) {
+        text =
+            PyObject_CallFunctionObjArgs(st->objects[OBJECT_FORMAT_CALLBACK],
+                                         callback->callable,
+                                         args,
+                                         NULL);
+        Py_DECREF(args);
+    }
+    return text;
+}
+
+static void
+report(Border *border, Callback *callback)
+{
+    PyObject *exc = PyErr_GetRaisedException();
+    PyObject *text = NULL;
+    PyObject *message = NULL;
+
+    enter_leave(border);
+    text = describe(border->st, callback);
+    if (text != NULL) {
+        message = PyUnicode_FromFormat("Exception in callback %U", text);
+        Py_DECREF(text);
+    }
+    if (message == NULL) {
+        PyErr_Clear(); /* a bad repr must not hide the callback's exception */
+    }
+    PyErr_SetRaisedException(exc);
+    enter_report_object(border,
+                        message,
+                        NAME_handle,
+                        (PyObject *)callback,
+                        NAME_source_traceback,
+                        callback->source_traceback);
+    Py_XDECREF(message);
+}
+
+/* Drop callable and arguments; the context stays for get_context(). */
+static void
+drop_call(Callback *callback)
+{
+    PyObject *callable = callback->callable;
+    PyObject *args = callback->args;
+
+    callback->callable = NULL;
+    callback->args = NULL;
+    callback->shape = ARGS_NONE;
+    Py_XDECREF(callable);
+    Py_XDECREF(args);
+}
+
+void
+callback_run(Border *border, Callback *callback)
+{
+    /* Slot 0 is the callee's to use for `self`. */
+    PyObject *stack[2] = {NULL, callback->args};
+    PyObject *const *args = stack + 1;
+    size_t nargsf = PY_VECTORCALL_ARGUMENTS_OFFSET;
+    PyObject *result = NULL;
+
+    if (callback->callable == NULL) {
+        return; /* cancelled */
+    }
+    if (callback->shape == ARGS_ONE) {
+        nargsf |= 1;
+    }
+    else if (callback->shape == ARGS_TUPLE) {
+        args = &PyTuple_GET_ITEM(callback->args, 0);
+        nargsf = (size_t)PyTuple_GET_SIZE(callback->args);
+    }
+    callback->flags |= CALLBACK_RUNNING;
+    result = enter_call(
+        border, callback->context, callback->callable, args, nargsf);
+    if (result == NULL) {
+        report(border, callback);
+    }
+    else {
+        Py_DECREF(result);
+    }
+    callback->flags &= (uint8_t)~CALLBACK_RUNNING;
+    if (callback_is_cancelled(callback)) {
+        drop_call(callback); /* cancel() left it to us */
+    }
+}
+
+void
+callback_release(CallbackHost *host, Callback *callback)
+{
+    bool timer = callback->flags & CALLBACK_TIMER;
+    Callback **cache = timer ? host->timers : host->plain;
+    unsigned *count = timer ? &host->timer_count : &host->plain_count;
+
+    callback->host = NULL;
+    if (callback->shape != ARGS_REPR) {
+        drop_call(callback);
+    }
+    if (object_is_ours((PyObject *)callback) && *count < CALLBACK_CACHE &&
+        callback->weakrefs == NULL && callback->source_traceback == NULL &&
+        callback->shape == ARGS_NONE && is_cache_ours(host)) {
+        if (PyObject_GC_IsTracked((PyObject *)callback)) {
+            PyObject_GC_UnTrack(callback);
+        }
+        Py_CLEAR(callback->context);
+        /* Dropping the context may have run code that filled the cache. */
+        if (*count < CALLBACK_CACHE) {
+            cache[(*count)++] = callback;
+            return;
+        }
+    }
+    callback_settle(callback);
+    Py_DECREF(callback);
+}
+
+void
+callback_cancel(Callback *callback)
+{
+    State *st = callback->host == NULL ? NULL : callback->host->border->st;
+    PyObject *text = NULL;
+
+    if (callback_is_cancelled(callback)) {
+        return;
+    }
+    if (st != NULL && callback->host->border->debug &&
+        callback->callable != NULL) {
+        text = describe(st, callback); /* what repr() says from now on */
+        if (text == NULL) {
+            PyErr_Clear(); /* repr() is then the short one */
+        }
+    }
+    atomic_store_explicit(&callback->cancelled, true, memory_order_release);
+    if (callback->flags & CALLBACK_RUNNING) {
+        Py_XDECREF(text);
+        return; /* callback_run drops the rest */
+    }
+    drop_call(callback);
+    if (text != NULL) {
+        callback->args = text;
+        callback->shape = ARGS_REPR;
+    }
+}
+
+void
+callback_settle(Callback *callback)
+{
+    if (Py_REFCNT(callback) > 1 &&
+        !PyObject_GC_IsTracked((PyObject *)callback)) {
+        PyObject_GC_Track(callback);
+    }
+}
+
+static int
+visit_inner(Callback *callback, visitproc visit, void *arg)
+{
+    Py_VISIT(callback->callable);
+    Py_VISIT(callback->args);
+    Py_VISIT(callback->context);
+    Py_VISIT(callback->source_traceback);
+    return 0;
+}
+
+int
+callback_visit(Callback *callback, visitproc visit, void *arg)
+{
+    if (PyObject_GC_IsTracked((PyObject *)callback)) {
+        Py_VISIT(callback);
+        return 0;
+    }
+    /* Held by others too and not tracked: the loop runs, so it is alive. */
+    return Py_REFCNT(callback) == 1 ? visit_inner(callback, visit, arg) : 0;
+}
+
+void
+callback_host_free(CallbackHost *host)
+{
+    while (host->plain_count > 0) {
+        Py_DECREF(host->plain[--host->plain_count]);
+    }
+    while (host->timer_count > 0) {
+        Py_DECREF(host->timers[--host->timer_count]);
+    }
+}
+
+/* ---- Python entry points ---- */
+
+PyDoc_STRVAR(cancel_doc,
+             "cancel($self, /)\n--\n\n"
+             "Cancel the callback. Any thread may call it; after the callback "
+             "has run it does nothing.");
+
+static PyObject *
+cancel_meth(PyObject *self, PyObject *Py_UNUSED(ignored))
+{
+    Callback *callback = CAST(Callback, self);
+    CallbackHost *host = callback->host;
+    unsigned long runner = host == NULL ? 0 : host->border->thread;
+
+    if (runner != 0 && runner != PyThread_get_thread_ident()) {
+        /* The loop drops it when it comes by. */
+        atomic_store_explicit(
+            &callback->cancelled, true, memory_order_release);
+        Py_RETURN_NONE;
+    }
+    if (callback_is_cancelled(callback)) {
+        Py_RETURN_NONE;
+    }
+    callback_cancel(callback);
+    host = callback->host; /* dropping the call may have closed the loop */
+    if (host != NULL && callback->flags & CALLBACK_HEAPED) {
+        host->timer_cancelled(host->border->loop, (TimerCallback *)callback);
+    }
+    Py_RETURN_NONE;
+}
+
+PyDoc_STRVAR(cancelled_doc,
+             "cancelled($self, /)\n--\n\n"
+             "Return True if the callback was cancelled.");
+
+static PyObject *
+cancelled_meth(PyObject *self, PyObject *Py_UNUSED(ignored))
+{
+    return PyBool_FromLong(callback_is_cancelled(CAST(Callback, self)));
+}
+
+PyDoc_STRVAR(get_context_doc,
+             "get_context($self, /)\n--\n\n"
+             "Return the contextvars.Context the callback runs in.");
+
+static PyObject *
+get_context_meth(PyObject *self, PyObject *Py_UNUSED(ignored))
+{
+    PyObject *context = CAST(Callback, self)->context;
+
+    return Py_NewRef(context == NULL ? Py_None : context);
+}
+
+PyDoc_STRVAR(run_doc,
+             "_run($self, /)\n--\n\n"
+             "Run the callback now, as the loop would.");
+
+static PyObject *
+run_meth(PyObject *self, PyObject *Py_UNUSED(ignored))
+{
+    Callback *callback = CAST(Callback, self);
+    CallbackHost *host = callback->host;
+    PyObject *outer = NULL;
+
+    if (host != NULL) {
+        /* Inside of whatever the loop has entered. */
+        outer = host->border->context;
+        host->border->context = NULL;
+        callback_run(host->border, callback);
+        enter_leave(host->border);
+        host->border->context = outer;
+    }
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+callback_get(PyObject *self, void *Py_UNUSED(closure))
+{
+    PyObject *callable = CAST(Callback, self)->callable;
+
+    return Py_NewRef(callable == NULL ? Py_None : callable);
+}
+
+static PyObject *
+args_get(PyObject *self, void *Py_UNUSED(closure))
+{
+    Callback *callback = CAST(Callback, self);
+
+    if (callback->callable == NULL) {
+        Py_RETURN_NONE;
+    }
+    if (callback->shape == ARGS_TUPLE) {
+        return Py_NewRef(callback->args);
+    }
+    return args_new(&callback->args, callback->shape == ARGS_ONE ? 1 : 0);
+}
+
+static PyObject *
+loop_get(PyObject *self, void *Py_UNUSED(closure))
+{
+    CallbackHost *host = CAST(Callback, self)->host;
+
+    return Py_NewRef(host == NULL ? Py_None : host->border->loop);
+}
+
+static PyObject *
+source_traceback_get(PyObject *self, void *Py_UNUSED(closure))
+{
+    PyObject *traceback = CAST(Callback, self)->source_traceback;
+
+    return Py_NewRef(traceback == NULL ? Py_None : traceback);
+}
+
+static PyObject *
+is_cancelled_get(PyObject *self, void *Py_UNUSED(closure))
+{
+    return PyBool_FromLong(callback_is_cancelled(CAST(Callback, self)));
+}
+
+/* " created at file:line" of a debug-mode callback, or "". */
+static PyObject *
+describe_source(Callback *callback)
+{
+    PyObject *frame = NULL;
+    PyObject *text = NULL;
+    PyObject *stack = callback->source_traceback;
+
+    if (stack != NULL && PyList_Check(stack) && PyList_GET_SIZE(stack) > 0) {
+        frame = PySequence_GetItem(stack, PyList_GET_SIZE(stack) - 1);
+    }
+    if (frame != NULL) {
+        PyObject *file = PySequence_GetItem(frame, 0);
+        PyObject *line = PySequence_GetItem(frame, 1);
+
+        if (file != NULL && line != NULL) {
+            text = PyUnicode_FromFormat(" created at %S:%S", file, line);
+        }
+        Py_XDECREF(file);
+        Py_XDECREF(line);
+        Py_DECREF(frame);
+        return text;
+    }
+    PyErr_Clear(); /* an empty stack: nothing to say */
+    return PyUnicode_FromString("");
+}
+
+static PyObject *
+callback_tp_repr(PyObject *self)
+{
+    Callback *callback = CAST(Callback, self);
+    State *st = state_of_type(Py_TYPE(self));
+    PyObject *what = NULL;
+    PyObject *source = NULL;
+    PyObject *text = NULL;
+    const char *name =
+        callback->flags & CALLBACK_TIMER ? "TimerHandle" : "Handle";
+    const char *state = callback_is_cancelled(callback) ? " cancelled" : "";
+
+    if (st == NULL) {
+        return NULL;
+    }
+    if (callback->shape == ARGS_REPR) {
+        what = PyUnicode_FromFormat(" %U", callback->args);
+    }
+    else if (callback->callable != NULL) {
+        PyObject *description = describe(st, callback);
+
+        if (description != NULL) {
+            what = PyUnicode_FromFormat(" %U", description);
+            Py_DECREF(description);
+        }
+    }
+    else {
+        what = PyUnicode_FromString("");
+    }
+    source = what == NULL ? NULL : describe_source(callback);
+    if (source != NULL) {
+        PyObject *when = NULL;
+
+        if (callback->flags & CALLBACK_TIMER) {
+            PyObject *seconds =
+                PyFloat_FromDouble(((TimerCallback *)callback)->seconds);
+
+            if (seconds != NULL) {
+                when = PyUnicode_FromFormat(" when=%R", seconds);
+                Py_DECREF(seconds);
+            }
+        }
+        else {
+            when = PyUnicode_FromString("");
+        }
+        if (when != NULL) {
+            text = PyUnicode_FromFormat(
+                "<%s%s%U%U%U>", name, state, when, what, source);
+            Py_DECREF(when);
+        }
+    }
+    Py_XDECREF(what);
+    Py_XDECREF(source);
+    return text;
+}
+
+static int
+callback_tp_traverse(PyObject *self, visitproc visit, void *arg)
+{
+    Py_VISIT(Py_TYPE(self));
+    return visit_inner(CAST(Callback, self), visit, arg);
+}
+
+static int
+callback_tp_clear(PyObject *self)
+{
+    Callback *callback = CAST(Callback, self);
+
+    drop_call(callback);
+    Py_CLEAR(callback->context);
+    Py_CLEAR(callback->source_traceback);
+    return 0;
+}
+
+static void
+callback_tp_dealloc(PyObject *self)
+{
+    Callback *callback = CAST(Callback, self);
+    PyTypeObject *type = Py_TYPE(self);
+
+    PyObject_GC_UnTrack(self);
+    if (callback->weakrefs != NULL) {
+        PyObject_ClearWeakRefs(self);
+    }
+    (void)callback_tp_clear(self);
+    PyObject_GC_Del(self);
+    Py_DECREF(type);
+}
+
+/* ---- TimerHandle ---- */
+
+PyDoc_STRVAR(
+    when_doc,
+    "when($self, /)\n--\n\n"
+    "Return the time the callback is due, in seconds of loop.time().");
+
+static PyObject *
+when_meth(PyObject *self, PyObject *Py_UNUSED(ignored))
+{
+    return PyFloat_FromDouble(CAST(TimerCallback, self)->seconds);
+}
+
+static PyObject *
+when_get(PyObject *self, void *Py_UNUSED(closure))
+{
+    return PyFloat_FromDouble(CAST(TimerCallback, self)->seconds);
+}
+
+static PyObject *
+scheduled_get(PyObject *self, void *Py_UNUSED(closure))
+{
+    return PyBool_FromLong(CAST(Callback, self)->flags & CALLBACK_HEAPED);
+}
+
+static int
+scheduled_set(PyObject *Py_UNUSED(self),
+              PyObject *Py_UNUSED(value),
+              void *Py_UNUSED(closure))
+{
+    PyErr_SetString(PyExc_AttributeError, "_scheduled is the loop's to set");
+    return -1;
+}
+
+static Py_hash_t
+timer_tp_hash(PyObject *self)
+{
+    PyObject *when = when_meth(self, NULL);
+    Py_hash_t hash = -1;
+
+    if (when != NULL) {
+        hash = PyObject_Hash(when);
+        Py_DECREF(when);
+    }
+    return hash;
+}
+
+/* asyncio's equality: when, callback, args and whether it is cancelled. */
+static int
+timer_equals(TimerCallback *a, TimerCallback *b)
+{
+    int same =
+        a->seconds == b->seconds && a->base.shape == b->base.shape &&
+        callback_is_cancelled(&a->base) == callback_is_cancelled(&b->base) &&
+        (a->base.callable == NULL) == (b->base.callable == NULL);
+
+    if (same && a->base.callable != NULL) {
+        same = PyObject_RichCompareBool(
+            a->base.callable, b->base.callable, Py_EQ);
+    }
+    if (same == 1 && a->base.args != NULL && b->base.args != NULL) {
+        same = PyObject_RichCompareBool(a->base.args, b->base.args, Py_EQ);
+    }
+    return same;
+}
+
+static PyObject *
+timer_tp_richcompare(PyObject *self, PyObject *other, int op)
+{
+    TimerCallback *a = CAST(TimerCallback, self);
+    TimerCallback *b = CAST(TimerCallback, other);
+    int same = 0;
+
+    if (Py_TYPE(self) != Py_TYPE(other)) {
+        Py_RETURN_NOTIMPLEMENTED;
+    }
+    if (op == Py_LT || op == Py_GT) {
+        Py_RETURN_RICHCOMPARE(a->seconds, b->seconds, op);
+    }
+    same = self == other ? 1 : timer_equals(a, b);
+    if (same < 0) {
+        return NULL;
+    }
+    if (op == Py_LE && a->seconds < b->seconds) {
+        same = 1;
+    }
+    if (op == Py_GE && a->seconds > b->seconds) {
+        same = 1;
+    }
+    return PyBool_FromLong(op == Py_NE ? !same : same);
+}
+
+/* ---- tables ---- */
+
+static PyMethodDef callback_methods[] = {
+    {"cancel", cancel_meth, METH_NOARGS, cancel_doc},
+    {"cancelled", cancelled_meth, METH_NOARGS, cancelled_doc},
+    {"get_context", get_context_meth, METH_NOARGS, get_context_doc},
+    {"_run", run_meth, METH_NOARGS, run_doc},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyMethodDef timer_methods[] = {
+    {"cancel", cancel_meth, METH_NOARGS, cancel_doc},
+    {"cancelled", cancelled_meth, METH_NOARGS, cancelled_doc},
+    {"get_context", get_context_meth, METH_NOARGS, get_context_doc},
+    {"_run", run_meth, METH_NOARGS, run_doc},
+    {"when", when_meth, METH_NOARGS, when_doc},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyGetSetDef callback_getset[] = {
+    {"_callback", callback_get, NULL, NULL, NULL},
+    {"_args", args_get, NULL, NULL, NULL},
+    {"_loop", loop_get, NULL, NULL, NULL},
+    {"_cancelled", is_cancelled_get, NULL, NULL, NULL},
+    {"_source_traceback", source_traceback_get, NULL, NULL, NULL},
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
+static PyGetSetDef timer_getset[] = {
+    {"_callback", callback_get, NULL, NULL, NULL},
+    {"_args", args_get, NULL, NULL, NULL},
+    {"_loop", loop_get, NULL, NULL, NULL},
+    {"_cancelled", is_cancelled_get, NULL, NULL, NULL},
+    {"_source_traceback", source_traceback_get, NULL, NULL, NULL},
+    {"_when", when_get, NULL, NULL, NULL},
+    {"_scheduled", scheduled_get, scheduled_set, NULL, NULL},
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
+static PyMemberDef callback_members[] = {
+    {"__weaklistoffset__",
+     Py_T_PYSSIZET,
+     offsetof(Callback, weakrefs),
+     Py_READONLY,
+     NULL},
+    {NULL, 0, 0, 0, NULL},
+};
+
+PyDoc_STRVAR(callback_doc,
+             "A callback that the loop will run: what call_soon() returns.");
+
+static PyType_Slot callback_slots[] = {
+    {Py_tp_doc, (void *)callback_doc},
+    {Py_tp_repr, callback_tp_repr},
+    {Py_tp_traverse, callback_tp_traverse},
+    {Py_tp_clear, callback_tp_clear},
+    {Py_tp_dealloc, callback_tp_dealloc},
+    {Py_tp_methods, callback_methods},
+    {Py_tp_getset, callback_getset},
+    {Py_tp_members, callback_members},
+    {0, NULL},
+};
+
+static PyType_Spec callback_spec = {
+    .name = "uvloop_core._core.Handle",
+    .basicsize = sizeof(Callback),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC |
+             Py_TPFLAGS_DISALLOW_INSTANTIATION | Py_TPFLAGS_IMMUTABLETYPE,
+    .slots = callback_slots,
+};
+
+PyDoc_STRVAR(timer_doc,
+             "A callback that is due at a time: what call_later() returns.");
+
+static PyType_Slot timer_slots[] = {
+    {Py_tp_doc, (void *)timer_doc},
+    {Py_tp_repr, callback_tp_repr},
+    {Py_tp_hash, timer_tp_hash},
+    {Py_tp_richcompare, timer_tp_richcompare},
+    {Py_tp_traverse, callback_tp_traverse},
+    {Py_tp_clear, callback_tp_clear},
+    {Py_tp_dealloc, callback_tp_dealloc},
+    {Py_tp_methods, timer_methods},
+    {Py_tp_getset, timer_getset},
+    {Py_tp_members, callback_members},
+    {0, NULL},
+};
+
+static PyType_Spec timer_spec = {
+    .name = "uvloop_core._core.TimerHandle",
+    .basicsize = sizeof(TimerCallback),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC |
+             Py_TPFLAGS_DISALLOW_INSTANTIATION | Py_TPFLAGS_IMMUTABLETYPE,
+    .slots = timer_slots,
+};
+
+int
+callback_register(PyObject *module, State *st)
+{
+    PyObject *handle = PyType_FromModuleAndSpec(module, &callback_spec, NULL);
+    PyObject *timer = PyType_FromModuleAndSpec(module, &timer_spec, NULL);
+
+    st->types[TYPE_HANDLE] = (PyTypeObject *)handle;
+    st->types[TYPE_TIMER_HANDLE] = (PyTypeObject *)timer;
+    if (handle == NULL || timer == NULL ||
+        PyModule_AddObjectRef(module, "Handle", handle) < 0 ||
+        PyModule_AddObjectRef(module, "TimerHandle", timer) < 0) {
+        return -1;
+    }
+    return 0;
+}

@@ -1,0 +1,116 @@
+/* callback.h - asyncio's Handle and TimerHandle: a callable to be run once
+ * by the loop (a reader's or writer's: each time its fd is ready).
+ *
+ * The loop's queues own one reference each. Callbacks are not tracked by the
+ * garbage collector while a running loop holds them (tracking costs half as
+ * much again as the whole push): a running loop is alive, and so are they.
+ * They are tracked once they outlive their turn in other hands, and when the
+ * loop stops (callback_settle).
+ */
+#ifndef UVLOOP_CORE_CALLBACK_H
+#define UVLOOP_CORE_CALLBACK_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "enter.h"
+
+typedef struct CallbackHost CallbackHost;
+
+typedef struct {
+    PyObject_HEAD
+    PyObject *callable;         /* owned; NULL once run or cancelled */
+    PyObject *context;          /* owned */
+    PyObject *args;             /* owned, by `shape` */
+    CallbackHost *host;         /* borrowed: NULL once no queue holds it */
+    PyObject *source_traceback; /* owned: where it was made, in debug mode */
+    PyObject *weakrefs;
+    uint8_t shape;         /* ARGS_* */
+    uint8_t flags;         /* CALLBACK_*; owner thread only */
+    atomic_bool cancelled; /* any thread may set it */
+} Callback;
+
+enum {
+    ARGS_NONE,
+    ARGS_ONE,   /* args is the one argument */
+    ARGS_TUPLE, /* args is a tuple of them */
+    ARGS_REPR,  /* cancelled in debug mode: args is the repr it had */
+};
+
+enum {
+    CALLBACK_RUNNING = 1, /* being run: cancel() must not clear it */
+    CALLBACK_QUEUED = 2,  /* a reader or writer that is in the ready ring */
+    CALLBACK_FD = 4,      /* a reader or writer: stays usable after a run */
+    CALLBACK_TIMER = 8,   /* a TimerCallback */
+    CALLBACK_HEAPED = 16, /* in the timers' heap */
+    CALLBACK_COUNTED = 32 /* the heap knows that it is cancelled */
+};
+
+typedef struct {
+    Callback base;
+    int64_t when;   /* nanoseconds of loop.time() */
+    double seconds; /* as call_at was told: what when() returns */
+} TimerCallback;
+
+#define CALLBACK_CACHE 256
+
+/* What callbacks need of their loop; one a loop, embedded in it. */
+struct CallbackHost {
+    Border *border; /* borrowed: the same loop's */
+    /* A timer in the heap was cancelled by the loop's own thread. */
+    void (*timer_cancelled)(PyObject *loop, TimerCallback *timer);
+    /* Freed callbacks kept for the next push: cleared, one reference each. */
+    Callback *plain[CALLBACK_CACHE];
+    Callback *timers[CALLBACK_CACHE];
+    unsigned plain_count;
+    unsigned timer_count;
+};
+
+/* New reference; NULL with an exception. `context` NULL or None: a copy of
+ * the current one. `args` are borrowed. Runs Python code only in debug mode
+ * (it extracts the stack). */
+Callback *callback_new(CallbackHost *host,
+                       PyObject *callable,
+                       PyObject *context,
+                       PyObject *const *args,
+                       Py_ssize_t nargs);
+
+/* The same for a timer that is due at loop.time() == seconds. */
+TimerCallback *callback_new_timer(CallbackHost *host,
+                                  double seconds,
+                                  PyObject *callable,
+                                  PyObject *context,
+                                  PyObject *const *args,
+                                  Py_ssize_t nargs);
+
+/* Run it in its context and report what it raises. The caller holds a
+ * reference. */
+void callback_run(Border *border, Callback *callback);
+
+/* Give up a queue's reference after the run or the cancel: into the cache if
+ * nobody else holds it. May run Python code. */
+void callback_release(CallbackHost *host, Callback *callback /* steals */);
+
+/* Cancel for good, on the owner thread. May run Python code. */
+void callback_cancel(Callback *callback);
+
+static inline bool
+callback_is_cancelled(Callback *callback)
+{
+    return atomic_load_explicit(&callback->cancelled, memory_order_acquire);
+}
+
+/* The loop stops: let the collector see a callback that others hold too. */
+void callback_settle(Callback *callback);
+
+/* For the queues' tp_traverse: visit it, or through it where only the queue
+ * holds it (it is not tracked then). */
+int callback_visit(Callback *callback, visitproc visit, void *arg);
+
+void callback_host_free(CallbackHost *host);
+
+/* Create the two types; 0 or -1. */
+int callback_register(PyObject *module, State *st);
+
+#endif

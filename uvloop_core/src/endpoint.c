@@ -1,0 +1,235 @@
+#include "endpoint.h"
+
+#include <errno.h>
+
+/* sock._io_refs += change: only socket.socket has it; 0 or -1. */
+static int
+count_user(State *st, PyObject *sock, long change)
+{
+    PyObject *count = NULL;
+    PyObject *changed = NULL;
+    int err = PyObject_GetOptionalAttr(sock, st->names[NAME_io_refs], &count);
+
+    if (err <= 0) {
+        return err;
+    }
+    err = -1;
+    changed = PyLong_FromLong(PyLong_AsLong(count) + change);
+    if (changed != NULL && !PyErr_Occurred()) {
+        err = PyObject_SetAttr(sock, st->names[NAME_io_refs], changed);
+    }
+    Py_XDECREF(changed);
+    Py_DECREF(count);
+    return err;
+}
+
+/* sock.fileno(), or -1 with an exception. */
+static int
+socket_fd(State *st, PyObject *sock)
+{
+    PyObject *result = PyObject_CallMethodNoArgs(sock, st->names[NAME_fileno]);
+    int fd = -1;
+
+    if (result == NULL) {
+        return -1;
+    }
+    fd = PyLong_AsInt(result);
+    Py_DECREF(result);
+    if (fd < 0 && !PyErr_Occurred()) {
+        errno = EBADF;
+        PyErr_SetFromErrno(PyExc_OSError);
+    }
+    return fd;
+}
+
+int
+endpoint_adopt(Endpoint *endpoint, State *st, PyObject *sock)
+{
+    int fd = socket_fd(st, sock);
+    int err = 0;
+
+    if (fd < 0) {
+        return -1;
+    }
+    err = addr_get_local(fd, &endpoint->local);
+    if (err < 0) {
+        errno = -err;
+        PyErr_SetFromErrno(PyExc_OSError);
+        return -1;
+    }
+    /* Now: once the peer has reset the connection it cannot be asked. */
+    (void)addr_get_peer(fd, &endpoint->peer); /* size 0 says that it failed */
+    if (count_user(st, sock, 1) < 0) {
+        return -1;
+    }
+    endpoint->fd = fd;
+    endpoint->sock = Py_NewRef(sock);
+    return 0;
+}
+
+void
+endpoint_disown(Endpoint *endpoint, State *st)
+{
+    PyObject *exc = PyErr_GetRaisedException();
+
+    if (endpoint->sock != NULL && count_user(st, endpoint->sock, -1) < 0) {
+        PyErr_Clear(); /* the exception that brought us here matters more */
+    }
+    Py_CLEAR(endpoint->sock);
+    endpoint->fd = -1;
+    if (exc != NULL) {
+        PyErr_SetRaisedException(exc);
+    }
+}
+
+void
+endpoint_accept(Endpoint *endpoint, int fd, const Addr *peer)
+{
+    endpoint->fd = fd;
+    endpoint->peer = *peer;
+}
+
+/* socket.socket around the fd that accept gave. */
+static PyObject *
+make_socket(Endpoint *endpoint, State *st)
+{
+    PyObject *sock = NULL;
+    PyObject *done = NULL;
+    int type = SOCK_STREAM;
+
+#ifdef SOCK_NONBLOCK
+    /* Tells it that the fd does not block; it is not part of sock.type. */
+    type |= SOCK_NONBLOCK;
+#endif
+    sock = PyObject_CallFunction(st->objects[OBJECT_SOCKET],
+                                 "iiii",
+                                 (int)endpoint->peer.raw.any.sa_family,
+                                 type,
+                                 0,
+                                 endpoint->fd);
+#ifndef SOCK_NONBLOCK
+    if (sock != NULL) {
+        done = PyObject_CallMethod(sock, "setblocking", "i", 0);
+        if (done == NULL) {
+            Py_CLEAR(sock);
+        }
+    }
+#endif
+    Py_XDECREF(done);
+    return sock;
+}
+
+/* A closed socket of the same family, for a connection that has ended before
+ * anybody asked. */
+static PyObject *
+make_closed_socket(Endpoint *endpoint, State *st)
+{
+    PyObject *sock =
+        PyObject_CallFunction(st->objects[OBJECT_SOCKET],
+                              "ii",
+                              (int)endpoint->peer.raw.any.sa_family,
+                              SOCK_STREAM);
+    PyObject *closed = NULL;
+
+    if (sock != NULL) {
+        closed = PyObject_CallMethod(sock, "close", NULL);
+    }
+    if (closed == NULL) {
+        Py_CLEAR(sock);
+    }
+    Py_XDECREF(closed);
+    return sock;
+}
+
+PyObject *
+endpoint_socket(Endpoint *endpoint, State *st)
+{
+    if (endpoint->wrapper != NULL) {
+        return Py_NewRef(endpoint->wrapper);
+    }
+    if (endpoint->sock == NULL) {
+        endpoint->sock = endpoint->fd < 0 ? make_closed_socket(endpoint, st)
+                                          : make_socket(endpoint, st);
+        if (endpoint->sock == NULL) {
+            return NULL;
+        }
+    }
+    endpoint->wrapper = PyObject_CallOneArg(
+        st->objects[OBJECT_TRANSPORT_SOCKET], endpoint->sock);
+    return Py_XNewRef(endpoint->wrapper);
+}
+
+PyObject *
+endpoint_sockname(Endpoint *endpoint)
+{
+    if (endpoint->sockname == NULL) {
+        if (endpoint->local.size == 0 && endpoint->fd >= 0) {
+            /* A failure is told by its size, as None. */
+            (void)addr_get_local(endpoint->fd, &endpoint->local);
+        }
+        endpoint->sockname = addr_to_python(&endpoint->local);
+    }
+    return Py_XNewRef(endpoint->sockname);
+}
+
+PyObject *
+endpoint_peername(Endpoint *endpoint)
+{
+    if (endpoint->peername == NULL) {
+        endpoint->peername = addr_to_python(&endpoint->peer);
+    }
+    return Py_XNewRef(endpoint->peername);
+}
+
+int
+endpoint_release(Endpoint *endpoint, State *st)
+{
+    int fd = endpoint->fd;
+    PyObject *exc = NULL;
+    PyObject *result = NULL;
+
+    if (fd < 0) {
+        return -1;
+    }
+    if (endpoint->local.size == 0) {
+        /* sockname is to be had after close too; failure is None. */
+        (void)addr_get_local(fd, &endpoint->local);
+    }
+    endpoint->fd = -1;
+    if (endpoint->sock == NULL) {
+        return fd;
+    }
+    exc = PyErr_GetRaisedException();
+    result = PyObject_CallMethodNoArgs(endpoint->sock, st->names[NAME_detach]);
+    if (result == NULL || PyLong_AsInt(result) < 0) {
+        fd = -1;
+    }
+    if (PyErr_Occurred()) {
+        PyErr_WriteUnraisable(endpoint->sock); /* a subclass's detach() */
+    }
+    Py_XDECREF(result);
+    if (exc != NULL) {
+        PyErr_SetRaisedException(exc);
+    }
+    return fd;
+}
+
+int
+endpoint_traverse(Endpoint *endpoint, visitproc visit, void *arg)
+{
+    Py_VISIT(endpoint->sock);
+    Py_VISIT(endpoint->wrapper);
+    return 0;
+}
+
+void
+endpoint_clear(Endpoint *endpoint)
+{
+    if (endpoint->fd >= 0) {
+        return; /* in use: the Python socket would close it when it goes */
+    }
+    Py_CLEAR(endpoint->sock);
+    Py_CLEAR(endpoint->wrapper);
+    Py_CLEAR(endpoint->sockname);
+    Py_CLEAR(endpoint->peername);
+}

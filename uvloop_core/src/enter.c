@@ -1,0 +1,163 @@
+#include "enter.h"
+
+/* Enter `context` unless it is entered already; 0 or -1. */
+static int
+enter_context(Border *border, PyObject *context)
+{
+    if (border->context == context) {
+        return 0;
+    }
+    enter_leave(border);
+    if (PyContext_Enter(context) < 0) {
+        return -1;
+    }
+    border->context = Py_NewRef(context);
+    return 0;
+}
+
+void
+enter_leave(Border *border)
+{
+    PyObject *context = border->context;
+    PyObject *pending = NULL;
+
+    if (context == NULL) {
+        return;
+    }
+    border->context = NULL;
+    if (PyErr_Occurred()) {
+        pending = PyErr_GetRaisedException();
+    }
+    if (PyContext_Exit(context) < 0) {
+        /* user code left another context entered: its bug, told once */
+        PyErr_WriteUnraisable(context);
+    }
+    if (pending != NULL) {
+        PyErr_SetRaisedException(pending);
+    }
+    Py_DECREF(context);
+}
+
+PyObject *
+enter_call(Border *border,
+           PyObject *context,
+           PyObject *callable,
+           PyObject *const *args,
+           size_t nargsf)
+{
+    if (enter_context(border, context) < 0) {
+        return NULL;
+    }
+    return PyObject_Vectorcall(callable, args, nargsf, NULL);
+}
+
+PyObject *
+enter_method(Border *border,
+             PyObject *context,
+             PyObject *name,
+             PyObject *const *args,
+             size_t nargsf)
+{
+    if (enter_context(border, context) < 0) {
+        return NULL;
+    }
+    return PyObject_VectorcallMethod(name, args, nargsf, NULL);
+}
+
+PyObject *
+enter_method_nested(PyObject *context,
+                    PyObject *name,
+                    PyObject *const *args,
+                    size_t nargsf)
+{
+    PyObject *copy = PyContext_Copy(context);
+    PyObject *result = NULL;
+
+    if (copy == NULL || PyContext_Enter(copy) < 0) {
+        goto done;
+    }
+    result = PyObject_VectorcallMethod(name, args, nargsf, NULL);
+    if (PyContext_Exit(copy) < 0) {
+        Py_CLEAR(result);
+    }
+done:
+    Py_XDECREF(copy);
+    return result;
+}
+
+void
+enter_fatal(Border *border)
+{
+    PyObject *exc = PyErr_GetRaisedException();
+
+    enter_leave(border);
+    if (border->fatal == NULL) {
+        border->fatal = exc;
+    }
+    else {
+        Py_XDECREF(exc); /* the first one is on its way out already */
+    }
+}
+
+/* dict[key] = value where value is not NULL; 0 or -1. */
+static int
+put(State *st, PyObject *dict, NameIndex key, PyObject *value)
+{
+    return value == NULL ? 0 : PyDict_SetItem(dict, st->names[key], value);
+}
+
+void
+enter_report_object(Border *border,
+                    PyObject *message,
+                    NameIndex key,
+                    PyObject *value,
+                    NameIndex key2,
+                    PyObject *value2)
+{
+    State *st = border->st;
+    PyObject *exc = NULL;
+    PyObject *dict = NULL;
+    PyObject *result = NULL;
+    PyObject *args[2] = {border->loop, NULL};
+
+    if (PyErr_ExceptionMatches(PyExc_KeyboardInterrupt) ||
+        PyErr_ExceptionMatches(PyExc_SystemExit)) {
+        enter_fatal(border);
+        return;
+    }
+    exc = PyErr_GetRaisedException();
+    enter_leave(border);
+    dict = PyDict_New();
+    if (dict == NULL || put(st, dict, NAME_message, message) < 0 ||
+        put(st, dict, NAME_exception, exc) < 0 ||
+        put(st, dict, key, value) < 0 || put(st, dict, key2, value2) < 0) {
+        goto done;
+    }
+    args[1] = dict;
+    result = PyObject_VectorcallMethod(
+        st->names[NAME_call_exception_handler], args, 2, NULL);
+done:
+    if (result == NULL) {
+        enter_fatal(border);
+    }
+    Py_XDECREF(result);
+    Py_XDECREF(dict);
+    Py_XDECREF(exc);
+}
+
+void
+enter_report(Border *border,
+             const char *message,
+             NameIndex key,
+             PyObject *value)
+{
+    PyObject *exc = PyErr_GetRaisedException();
+    PyObject *text = PyUnicode_FromString(message);
+
+    if (text == NULL) {
+        PyErr_Clear(); /* the user's exception matters more than its text */
+    }
+    PyErr_SetRaisedException(exc);
+    enter_report_object(border, text, key, value, NAME_EMPTY, NULL);
+    Py_XDECREF(text);
+}

@@ -1,0 +1,79 @@
+/* enter.h - the border into Python: user code is called here and nowhere
+ * else, and what it raises is reported here and nowhere else.
+ */
+#ifndef UVLOOP_CORE_ENTER_H
+#define UVLOOP_CORE_ENTER_H
+
+#include <stdbool.h>
+
+#include "state.h"
+
+/* One a loop, embedded in it. */
+typedef struct {
+    State *st;            /* borrowed: the module outlives its loops */
+    PyObject *loop;       /* borrowed: it embeds this struct */
+    PyObject *context;    /* owned: the context that is entered now, or NULL */
+    PyObject *fatal;      /* owned: what run_forever shall raise, or NULL */
+    unsigned long thread; /* ident of the thread that runs it; 0: none */
+    bool debug;
+} Border;
+
+/* In the debug profile: that the caller holds a thread state (the GIL). Every
+ * libuv callback begins with it. */
+static inline void
+assert_attached(void)
+{
+    assert(PyGILState_Check() || PyThreadState_Get() != NULL);
+}
+
+/* Call `callable` in `context`; a vectorcall, so nargsf may carry
+ * PY_VECTORCALL_ARGUMENTS_OFFSET. The context stays entered until enter_leave
+ * or until another one is wanted, so that callbacks in a row that share one
+ * pay once. New reference, or NULL with an exception. */
+PyObject *enter_call(Border *border,
+                     PyObject *context,
+                     PyObject *callable,
+                     PyObject *const *args,
+                     size_t nargsf);
+
+/* The same for the method `name` of args[0]; nargsf counts args[0]. */
+PyObject *enter_method(Border *border,
+                       PyObject *context,
+                       PyObject *name,
+                       PyObject *const *args,
+                       size_t nargsf);
+
+/* A call made from inside Python (pause_writing during write): in a copy of
+ * the context, which may be entered already, left again before it returns. */
+PyObject *enter_method_nested(PyObject *context,
+                              PyObject *name,
+                              PyObject *const *args,
+                              size_t nargsf);
+
+/* Leave the entered context, if any. Always before the poll and before
+ * exception handlers. Keeps a pending exception as it is. */
+void enter_leave(Border *border);
+
+/* Consume the pending exception: KeyboardInterrupt and SystemExit become
+ * `fatal` (the run stops and run_forever raises it), everything else goes to
+ * loop.call_exception_handler({message, exception, key: value...}). `key` is
+ * one of NAME_handle, NAME_transport, NAME_protocol with its value, borrowed;
+ * value may be NULL. */
+void enter_report(Border *border,
+                  const char *message,
+                  NameIndex key,
+                  PyObject *value);
+
+/* The same with the message as an object (borrowed), and a second pair of
+ * context keys, which may be NULL-valued. */
+void enter_report_object(Border *border,
+                         PyObject *message,
+                         NameIndex key,
+                         PyObject *value,
+                         NameIndex key2,
+                         PyObject *value2);
+
+/* Make the pending exception the one that run_forever raises. */
+void enter_fatal(Border *border);
+
+#endif

@@ -1,0 +1,484 @@
+#include "poll.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "forks.h"
+
+/* What libuv_hooks.h makes libuv call instead of epoll_pwait, epoll_ctl. */
+int core_poll(int epfd,
+              struct epoll_event *events,
+              int count,
+              int timeout,
+              const sigset_t *mask);
+int core_epoll_ctl(int epfd, int op, int fd, struct epoll_event *event);
+
+/* The loop's poll that runs uv_run in this thread; NULL outside of it. */
+static _Thread_local Poll *polling;
+
+/* An event's data as we and libuv both see it: libuv fills in the fd and
+ * leaves the rest zero; ours carry a tag there. */
+typedef union {
+    epoll_data_t data;
+    struct {
+        int fd;
+        uint32_t tag;
+    } user;
+} EventData;
+
+#define USER_TAG 0x75736572u /* "user" */
+
+static const uint32_t kind_events[WATCH_COUNT] = {
+    [WATCH_READ] = EPOLLIN,
+    [WATCH_WRITE] = EPOLLOUT,
+};
+
+/* ---- waiting ---- */
+
+/* How long to wait: nanoseconds, 0 to look only, -1 for ever. May release
+ * cancelled timers. */
+static int64_t
+wait_time(Poll *poll)
+{
+    int64_t due = 0;
+    int64_t now = 0;
+
+    due = timers_next(poll->timers, poll->host);
+    /* Looked at after that: what a timer held may have scheduled as it went.
+     */
+    if (poll->hurry || ready_count(poll->ready) > 0) {
+        return 0;
+    }
+    if (due == INT64_MAX) {
+        return -1;
+    }
+    now = (int64_t)uv_hrtime();
+    return due > now ? due - now : 0;
+}
+
+/* epoll_pwait with milliseconds, rounded up so that no timer is early. */
+static int
+wait_coarse(int epfd,
+            struct epoll_event *events,
+            int count,
+            int64_t ns,
+            const sigset_t *mask)
+{
+    int64_t ms = ns < 0 ? -1 : (ns + 999999) / 1000000;
+
+    return epoll_pwait(
+        epfd, events, count, ms > INT_MAX ? INT_MAX : (int)ms, mask);
+}
+
+static int
+wait_events(Poll *poll,
+            int epfd,
+            struct epoll_event *events,
+            int count,
+            int64_t ns,
+            const sigset_t *mask)
+{
+#if defined(SYS_epoll_pwait2) && !defined(PORTABLE)
+    if (ns > 0 && !poll->coarse) {
+        struct timespec timeout = {
+            .tv_sec = (time_t)(ns / 1000000000),
+            .tv_nsec = (long)(ns % 1000000000),
+        };
+        long found = syscall(SYS_epoll_pwait2,
+                             epfd,
+                             events,
+                             count,
+                             &timeout,
+                             mask,
+                             (size_t)8 /* the kernel's sigset_t */);
+
+        if (found >= 0 || (errno != ENOSYS && errno != EPERM)) {
+            return (int)found;
+        }
+        poll->coarse = true; /* Linux before 5.11, or a seccomp filter */
+    }
+#else
+    (void)poll;
+#endif
+    return wait_coarse(epfd, events, count, ns, mask);
+}
+
+/* Wait without the thread state. `blocked` is already set: another thread's
+ * call_soon_threadsafe sends the wakeup from then on. */
+static int
+wait_events_detached(Poll *poll,
+                     int epfd,
+                     struct epoll_event *events,
+                     int count,
+                     int64_t ns,
+                     const sigset_t *mask)
+{
+    PyThreadState *thread = PyEval_SaveThread();
+    int found = wait_events(poll, epfd, events, count, ns, mask);
+    int err = errno;
+
+    PyEval_RestoreThread(thread);
+    inbox_unblock(poll->inbox);
+    poll->waited = true;
+    errno = err;
+    return found;
+}
+
+/* ---- user fds ---- */
+
+bool
+poll_is_foreign(const Poll *poll)
+{
+    return poll->forks != forks_count();
+}
+
+bool
+poll_is_polling(const Poll *poll)
+{
+    return polling == poll;
+}
+
+static int
+epoll_change(Poll *poll, int op, int fd, uint32_t events)
+{
+    struct epoll_event event = {.events = events};
+    EventData data = {.user = {.fd = fd, .tag = USER_TAG}};
+
+    if (poll_is_foreign(poll)) {
+        return 0; /* the parent's set; poll_forked tells our own */
+    }
+    event.data = data.data;
+    if (epoll_ctl(poll->uv->backend_fd, op, fd, &event) == 0) {
+        return 0;
+    }
+    if (op == EPOLL_CTL_ADD && errno == EEXIST) {
+        return epoll_change(poll, EPOLL_CTL_MOD, fd, events);
+    }
+    return -1;
+}
+
+int
+poll_init(Poll *poll)
+{
+    poll->error_allocated = 16;
+    poll->errors = PyMem_New(FdError, poll->error_allocated);
+    poll->forks = forks_count();
+    if (poll->errors == NULL) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    return 0;
+}
+
+/* Room in the table for a descriptor; 0, or -1 with an exception. */
+static int
+reserve(Poll *poll, int fd)
+{
+    size_t size = poll->allocated == 0 ? 64 : poll->allocated;
+    UserFd *fds = poll->fds;
+
+    if ((size_t)fd < poll->allocated) {
+        return 0;
+    }
+    if (fcntl(fd, F_GETFD) < 0) {
+        PyErr_SetFromErrno(PyExc_OSError); /* no table for any number */
+        return -1;
+    }
+    while (size <= (size_t)fd) {
+        size *= 2;
+    }
+    if (PyMem_Resize(fds, UserFd, size) == NULL) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    memset(fds + poll->allocated, 0, (size - poll->allocated) * sizeof(*fds));
+    poll->fds = fds;
+    poll->allocated = size;
+    return 0;
+}
+
+/* Give a table's reference up: cancelled, and no longer the loop's. */
+static void
+drop(Callback *callback)
+{
+    callback_cancel(callback);
+    callback->host = NULL;
+    callback_settle(callback);
+    Py_DECREF(callback);
+}
+
+int
+poll_watch(Poll *poll, int fd, WatchKind kind, Callback *callback)
+{
+    UserFd *user = NULL;
+    Callback *previous = NULL;
+    uint32_t wanted = 0;
+    int err = 0;
+
+    if (fd < 0) {
+        errno = EBADF;
+        PyErr_SetFromErrno(PyExc_OSError);
+        return -1;
+    }
+    if (reserve(poll, fd) < 0) {
+        return -1;
+    }
+    user = &poll->fds[fd];
+    wanted = user->events | kind_events[kind];
+    /* Told even when nothing seems to change: the number may have been
+     * closed and opened again, and then the kernel has forgotten it. */
+    err = epoll_change(
+        poll, user->events == 0 ? EPOLL_CTL_ADD : EPOLL_CTL_MOD, fd, wanted);
+    if (err < 0 && errno == ENOENT) {
+        err = epoll_change(poll, EPOLL_CTL_ADD, fd, wanted);
+    }
+    if (err < 0) {
+        PyErr_SetFromErrno(PyExc_OSError);
+        return -1;
+    }
+    previous = user->callbacks[kind];
+    user->callbacks[kind] = (Callback *)Py_NewRef((PyObject *)callback);
+    user->events = wanted;
+    callback->flags |= CALLBACK_FD;
+    if (previous != NULL) {
+        drop(previous);
+    }
+    return 0;
+}
+
+int
+poll_unwatch(Poll *poll, int fd, WatchKind kind)
+{
+    UserFd *user = NULL;
+    Callback *callback = NULL;
+
+    if (fd < 0 || (size_t)fd >= poll->allocated ||
+        poll->fds[fd].callbacks[kind] == NULL) {
+        return 0;
+    }
+    user = &poll->fds[fd];
+    callback = user->callbacks[kind];
+    user->callbacks[kind] = NULL;
+    user->events &= ~kind_events[kind];
+    /* Fails where the fd is closed already: then there is nothing to tell. */
+    (void)epoll_change(poll,
+                       user->events == 0 ? EPOLL_CTL_DEL : EPOLL_CTL_MOD,
+                       fd,
+                       user->events);
+    drop(callback);
+    return 1;
+}
+
+/* ---- what libuv calls ---- */
+
+/* The fd is ready: its callbacks go into the ring, at most once each. */
+static void
+push_ready(Poll *poll, int fd, WatchKind kind)
+{
+    Callback *callback = poll->fds[fd].callbacks[kind];
+
+    if (callback == NULL || callback->flags & CALLBACK_QUEUED) {
+        return;
+    }
+    if (callback_is_cancelled(callback)) {
+        (void)poll_unwatch(poll, fd, kind); /* handle.cancel() was called */
+        return;
+    }
+    if (ready_push(poll->ready, callback) < 0) {
+        PyErr_Clear(); /* level-triggered: the next poll tries again */
+        return;
+    }
+    Py_INCREF(callback);
+    callback->flags |= CALLBACK_QUEUED;
+}
+
+static void
+user_fd_ready(Poll *poll, const struct epoll_event *event)
+{
+    EventData data = {.data = event->data};
+    int fd = data.user.fd;
+
+    if ((size_t)fd >= poll->allocated) {
+        return;
+    }
+    /* An error or a hang-up concerns both, as in asyncio. */
+    if (event->events & ~(uint32_t)EPOLLOUT) {
+        push_ready(poll, fd, WATCH_READ);
+    }
+    if (event->events & ~(uint32_t)EPOLLIN) {
+        push_ready(poll, fd, WATCH_WRITE);
+    }
+}
+
+int
+core_poll(int epfd,
+          struct epoll_event *events,
+          int count,
+          int timeout,
+          const sigset_t *mask)
+{
+    Poll *poll = polling;
+    int64_t wait = 0;
+    int found = 0;
+    int kept = 0;
+
+    if (poll_is_foreign(poll)) {
+        return 0; /* forked inside a callback: the parent's events */
+    }
+    wait = timeout == 0 ? 0 : wait_time(poll);
+    if (wait != 0 && inbox_block(poll->inbox)) {
+        wait = 0;
+    }
+    if (wait == 0) {
+        found = epoll_pwait(epfd, events, count, 0, mask);
+    }
+    else {
+        found = wait_events_detached(poll, epfd, events, count, wait, mask);
+    }
+    if (inbox_collect(poll->inbox, poll->ready) < 0) {
+        PyErr_Clear(); /* nothing is lost: the turn tries again, and tells */
+    }
+    for (int i = 0; i < found; i++) {
+        EventData data = {.data = events[i].data};
+
+        if (data.user.tag == USER_TAG) {
+            user_fd_ready(poll, &events[i]);
+        }
+        else {
+            events[kept++] = events[i];
+        }
+    }
+    return kept; /* 0, also for EINTR: libuv hands the turn back to us */
+}
+
+static void
+note_error(Poll *poll, int fd, int err)
+{
+    if (poll->error_count == poll->error_allocated) {
+        size_t size = poll->error_allocated * 2;
+        FdError *errors = poll->errors;
+
+        if (PyMem_Resize(errors, FdError, size) == NULL) {
+            return; /* the handle stays silent; its close still works */
+        }
+        poll->errors = errors;
+        poll->error_allocated = size;
+    }
+    poll->errors[poll->error_count++] = (FdError){.fd = fd, .err = err};
+}
+
+int
+core_epoll_ctl(int epfd, int op, int fd, struct epoll_event *event)
+{
+    Poll *poll = polling;
+
+    if (poll != NULL && poll_is_foreign(poll)) {
+        return 0;
+    }
+    if (epoll_ctl(epfd, op, fd, event) == 0) {
+        return 0;
+    }
+    if (op == EPOLL_CTL_MOD && errno == ENOENT &&
+        epoll_ctl(epfd, EPOLL_CTL_ADD, fd, event) == 0) {
+        return 0; /* closed and opened again behind libuv's back */
+    }
+    if (poll == NULL || op == EPOLL_CTL_DEL ||
+        (op == EPOLL_CTL_ADD && errno == EEXIST)) {
+        return -1; /* libuv expects these: nothing to remove; MOD is next */
+    }
+    note_error(poll, fd, -errno); /* libuv would abort() */
+    return 0;
+}
+
+void
+poll_once(Poll *poll)
+{
+    Poll *outer = polling;
+
+    polling = poll;
+    (void)uv_run(poll->uv, UV_RUN_ONCE); /* alive or not is ours to know */
+    polling = outer;
+}
+
+bool
+poll_take_error(Poll *poll, FdError *error)
+{
+    if (poll->error_count == 0) {
+        return false;
+    }
+    *error = poll->errors[0];
+    poll->error_count--;
+    memmove(poll->errors,
+            poll->errors + 1,
+            poll->error_count * sizeof(*poll->errors));
+    return true;
+}
+
+/* ---- the rest of a lifetime ---- */
+
+void
+poll_forked(Poll *poll)
+{
+    poll->forks = forks_count();
+    for (size_t fd = 0; fd < poll->allocated; fd++) {
+        if (poll->fds[fd].events != 0) {
+            /* Fails where the child has closed it: it stays silent. */
+            (void)epoll_change(
+                poll, EPOLL_CTL_ADD, (int)fd, poll->fds[fd].events);
+        }
+    }
+}
+
+int
+poll_traverse(Poll *poll, visitproc visit, void *arg)
+{
+    for (size_t fd = 0; fd < poll->allocated; fd++) {
+        for (int kind = 0; kind < WATCH_COUNT; kind++) {
+            Callback *callback = poll->fds[fd].callbacks[kind];
+            int err =
+                callback == NULL ? 0 : callback_visit(callback, visit, arg);
+
+            if (err != 0) {
+                return err;
+            }
+        }
+    }
+    return 0;
+}
+
+void
+poll_settle(Poll *poll)
+{
+    for (size_t fd = 0; fd < poll->allocated; fd++) {
+        for (int kind = 0; kind < WATCH_COUNT; kind++) {
+            if (poll->fds[fd].callbacks[kind] != NULL) {
+                callback_settle(poll->fds[fd].callbacks[kind]);
+            }
+        }
+    }
+}
+
+void
+poll_clear(Poll *poll)
+{
+    for (size_t fd = 0; fd < poll->allocated; fd++) {
+        for (int kind = 0; kind < WATCH_COUNT; kind++) {
+            (void)poll_unwatch(poll, (int)fd, (WatchKind)kind);
+        }
+    }
+}
+
+void
+poll_free(Poll *poll)
+{
+    PyMem_Free(poll->fds);
+    PyMem_Free(poll->errors);
+    poll->fds = NULL;
+    poll->errors = NULL;
+    poll->allocated = 0;
+}

@@ -1,0 +1,85 @@
+/* poll.h - core_poll, the call that waits, and the user's own fds.
+ *
+ * All that knows epoll is in poll.c: libuv's epoll_pwait and epoll_ctl are
+ * mapped to it (libuv_hooks.h), and the fds of add_reader, sock_* and
+ * listeners are registered in libuv's own epoll set with a tag, so that
+ * core_poll can pick them out before libuv sees them.
+ */
+#ifndef UVLOOP_CORE_POLL_H
+#define UVLOOP_CORE_POLL_H
+
+#include <uv.h>
+
+#include "inbox.h"
+#include "timers.h"
+
+typedef enum {
+    WATCH_READ,
+    WATCH_WRITE,
+    WATCH_COUNT
+} WatchKind;
+
+typedef struct {
+    Callback *callbacks[WATCH_COUNT]; /* owned, or NULL */
+    uint32_t events;                  /* what the kernel was told */
+} UserFd;
+
+typedef struct {
+    int fd;
+    int err; /* negative errno */
+} FdError;
+
+/* One a loop, embedded in it. */
+typedef struct {
+    uv_loop_t *uv; /* borrowed, as the next three: the same loop's */
+    Ready *ready;
+    Timers *timers;
+    Inbox *inbox;
+    CallbackHost *host;
+    UserFd *fds; /* owned: indexed by fd */
+    size_t allocated;
+    FdError *errors; /* owned: what the kernel refused, oldest first */
+    size_t error_count;
+    size_t error_allocated;
+    uint64_t forks; /* the process's fork count that the set belongs to */
+    bool hurry;     /* do not wait: stop is set, or the loop closes */
+    bool coarse;    /* the kernel lacks epoll_pwait2: milliseconds */
+    bool waited;    /* the last poll gave the thread state away */
+} Poll;
+
+/* The pointers are the caller's to set before; 0, or -1 with MemoryError. */
+int poll_init(Poll *poll);
+
+/* One uv_run(UV_RUN_ONCE): libuv's callbacks are called, user fds that are
+ * ready put their callbacks into the ready ring. */
+void poll_once(Poll *poll);
+
+/* Call `callback` whenever fd is ready, in place of an earlier one, which is
+ * cancelled. 0, or -1 with OSError (EBADF, EPERM for a regular file...).
+ * Takes its own reference. May run Python code (what the earlier one held). */
+int poll_watch(Poll *poll, int fd, WatchKind kind, Callback *callback);
+
+/* 1 if there was a callback (it is cancelled), else 0. The kernel is told at
+ * once; an fd that was closed meanwhile is no error. May run Python code. */
+int poll_unwatch(Poll *poll, int fd, WatchKind kind);
+
+/* Take the oldest refusal of a libuv handle's fd; true if there was one. */
+bool poll_take_error(Poll *poll, FdError *error);
+
+/* True in a forked child whose kernel queue is still the parent's. */
+bool poll_is_foreign(const Poll *poll);
+
+/* True inside of its uv_run, in this thread. */
+bool poll_is_polling(const Poll *poll);
+
+/* After uv_loop_fork in a child: tell the new epoll set of the user fds. */
+void poll_forked(Poll *poll);
+
+int poll_traverse(Poll *poll, visitproc visit, void *arg);
+void poll_settle(Poll *poll);
+
+/* Unwatch everything. May run Python code. */
+void poll_clear(Poll *poll);
+void poll_free(Poll *poll);
+
+#endif

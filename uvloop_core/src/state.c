@@ -1,0 +1,138 @@
+#include "state.h"
+
+static const char *const name_texts[NAME_COUNT] = {
+    [NAME_EMPTY] = "",
+    [NAME_buffer_updated] = "buffer_updated",
+    [NAME_call_exception_handler] = "call_exception_handler",
+    [NAME_callback] = "callback",
+    [NAME_connection_lost] = "connection_lost",
+    [NAME_connection_made] = "connection_made",
+    [NAME_context] = "context",
+    [NAME_data_received] = "data_received",
+    [NAME_debug] = "debug",
+    [NAME_default] = "default",
+    [NAME_delay] = "delay",
+    [NAME_detach] = "detach",
+    [NAME_done] = "done",
+    [NAME_eof_received] = "eof_received",
+    [NAME_exc_info] = "exc_info",
+    [NAME_exception] = "exception",
+    [NAME_fileno] = "fileno",
+    [NAME_get_buffer] = "get_buffer",
+    [NAME_handle] = "handle",
+    [NAME_high] = "high",
+    [NAME_io_refs] = "_io_refs",
+    [NAME_loop] = "loop",
+    [NAME_low] = "low",
+    [NAME_message] = "message",
+    [NAME_name] = "name",
+    [NAME_pause_writing] = "pause_writing",
+    [NAME_peername] = "peername",
+    [NAME_protocol] = "protocol",
+    [NAME_resume_writing] = "resume_writing",
+    [NAME_server] = "server",
+    [NAME_set_result] = "set_result",
+    [NAME_slow_callback] = "_slow_callback",
+    [NAME_sock] = "sock",
+    [NAME_socket] = "socket",
+    [NAME_sockname] = "sockname",
+    [NAME_source_traceback] = "source_traceback",
+    [NAME_transport] = "transport",
+    [NAME_waiter] = "waiter",
+    [NAME_wakeup] = "_wakeup",
+    [NAME_warning] = "warning",
+    [NAME_when] = "when",
+};
+
+typedef struct {
+    const char *module;
+    const char *name;
+} Import;
+
+static const Import imports[OBJECT_COUNT] = {
+    [OBJECT_ASYNCIO_TRANSPORT] = {"asyncio.transports", "Transport"},
+    [OBJECT_BUFFERED_PROTOCOL] = {"asyncio.protocols", "BufferedProtocol"},
+    [OBJECT_CANCELLED_ERROR] = {"asyncio.exceptions", "CancelledError"},
+    [OBJECT_EXTRACT_STACK] = {"asyncio.format_helpers", "extract_stack"},
+    [OBJECT_FORMAT_CALLBACK] = {"asyncio.format_helpers",
+                                "_format_callback_source"},
+    [OBJECT_ISCOROUTINE] = {"asyncio.coroutines", "iscoroutine"},
+    [OBJECT_ISCOROUTINEFUNCTION] = {"inspect", "iscoroutinefunction"},
+    [OBJECT_LOGGER] = {"asyncio.log", "logger"},
+    [OBJECT_PROTOCOL] = {"asyncio.protocols", "Protocol"},
+    [OBJECT_SOCKET] = {"socket", "socket"},
+    [OBJECT_TRANSPORT_SOCKET] = {"asyncio.trsock", "TransportSocket"},
+};
+
+static PyObject *
+import_object(const Import *import)
+{
+    PyObject *module = PyImport_ImportModule(import->module);
+    PyObject *object = NULL;
+
+    if (module != NULL) {
+        object = PyObject_GetAttrString(module, import->name);
+        Py_DECREF(module);
+    }
+    return object;
+}
+
+int
+state_init(State *st)
+{
+    for (int i = 0; i < NAME_COUNT; i++) {
+        if (name_texts[i] == NULL) {
+            PyErr_Format(PyExc_SystemError, "name %d has no text", i);
+            return -1;
+        }
+        st->names[i] = PyUnicode_InternFromString(name_texts[i]);
+        if (st->names[i] == NULL) {
+            return -1;
+        }
+    }
+    for (int i = 0; i < OBJECT_COUNT; i++) {
+        if (imports[i].module == NULL) {
+            PyErr_Format(PyExc_SystemError, "object %d has no import", i);
+            return -1;
+        }
+        st->objects[i] = import_object(&imports[i]);
+        if (st->objects[i] == NULL) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+int
+state_traverse(State *st, visitproc visit, void *arg)
+{
+    for (int i = 0; i < TYPE_COUNT; i++) {
+        Py_VISIT(st->types[i]);
+    }
+    for (int i = 0; i < OBJECT_COUNT; i++) {
+        Py_VISIT(st->objects[i]);
+    }
+    return 0;
+}
+
+void
+state_clear(State *st)
+{
+    for (int i = 0; i < TYPE_COUNT; i++) {
+        Py_CLEAR(st->types[i]);
+    }
+    for (int i = 0; i < OBJECT_COUNT; i++) {
+        Py_CLEAR(st->objects[i]);
+    }
+    for (int i = 0; i < NAME_COUNT; i++) {
+        Py_CLEAR(st->names[i]);
+    }
+}
+
+State *
+state_of_type(PyTypeObject *type)
+{
+    PyObject *module = PyType_GetModuleByDef(type, &state_module_def);
+
+    return module == NULL ? NULL : PyModule_GetState(module);
+}

@@ -1,0 +1,102 @@
+/* state.h - the module's state: types, imported objects, interned names.
+ *
+ * Three arrays indexed by an enum, so that visiting and clearing are loops
+ * and a forgotten entry fails at import instead of leaking.
+ */
+#ifndef UVLOOP_CORE_STATE_H
+#define UVLOOP_CORE_STATE_H
+
+#include "compat.h"
+
+typedef enum {
+    TYPE_HANDLE,
+    TYPE_TIMER_HANDLE,
+    TYPE_LOOP,
+    TYPE_TCP_TRANSPORT,
+    TYPE_LISTENER,
+    TYPE_SERVER,
+    TYPE_COUNT,
+} TypeIndex;
+
+/* What is imported once: classes and functions of the standard library. */
+typedef enum {
+    OBJECT_ASYNCIO_TRANSPORT,
+    OBJECT_BUFFERED_PROTOCOL,
+    OBJECT_CANCELLED_ERROR,
+    OBJECT_EXTRACT_STACK,
+    OBJECT_FORMAT_CALLBACK,
+    OBJECT_ISCOROUTINE,
+    OBJECT_ISCOROUTINEFUNCTION,
+    OBJECT_LOGGER,
+    OBJECT_PROTOCOL,
+    OBJECT_SOCKET,
+    OBJECT_TRANSPORT_SOCKET,
+    OBJECT_COUNT,
+} ObjectIndex;
+
+typedef enum {
+    NAME_EMPTY,
+    NAME_buffer_updated,
+    NAME_call_exception_handler,
+    NAME_callback,
+    NAME_connection_lost,
+    NAME_connection_made,
+    NAME_context,
+    NAME_data_received,
+    NAME_debug,
+    NAME_default,
+    NAME_delay,
+    NAME_detach,
+    NAME_done,
+    NAME_eof_received,
+    NAME_exc_info,
+    NAME_exception,
+    NAME_fileno,
+    NAME_get_buffer,
+    NAME_handle,
+    NAME_high,
+    NAME_io_refs,
+    NAME_loop,
+    NAME_low,
+    NAME_message,
+    NAME_name,
+    NAME_pause_writing,
+    NAME_peername,
+    NAME_protocol,
+    NAME_resume_writing,
+    NAME_server,
+    NAME_set_result,
+    NAME_slow_callback,
+    NAME_sock,
+    NAME_socket,
+    NAME_sockname,
+    NAME_source_traceback,
+    NAME_transport,
+    NAME_waiter,
+    NAME_wakeup,
+    NAME_warning,
+    NAME_when,
+    NAME_COUNT,
+} NameIndex;
+
+typedef struct State {
+    PyTypeObject *types[TYPE_COUNT]; /* owned */
+    PyObject *objects[OBJECT_COUNT]; /* owned */
+    PyObject *names[NAME_COUNT];     /* owned, interned */
+} State;
+
+/* The definition that finds the state from a type or a module; module.c. */
+extern struct PyModuleDef state_module_def;
+
+/* Intern the names and import the objects into zeroed memory; 0, or -1 with
+ * an exception. May run Python code. */
+int state_init(State *st);
+
+/* The module's m_traverse and m_clear. */
+int state_traverse(State *st, visitproc visit, void *arg);
+void state_clear(State *st);
+
+/* Borrowed. `type` is one of ours or a subclass; NULL with TypeError. */
+State *state_of_type(PyTypeObject *type);
+
+#endif

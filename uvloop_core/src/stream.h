@@ -1,0 +1,94 @@
+/* stream.h - bytes in and out: what TCP and, later, pipes and UNIX sockets
+ * share. stream_read.c is the way in, stream_write.c the way out.
+ */
+#ifndef UVLOOP_CORE_STREAM_H
+#define UVLOOP_CORE_STREAM_H
+
+#include <sys/uio.h>
+
+#include "transport.h"
+
+/* What differs from kind to kind: a const table, set from above. */
+typedef struct {
+    TransportOps transport; /* first: transport.h sees only it */
+    /* Send at most count pieces: the bytes that went, or a negative errno. */
+    ssize_t (*send)(int fd, struct iovec *pieces, int count);
+    /* Send no more: 0, or a negative errno. */
+    int (*shut_write)(int fd);
+    const char *read_error; /* messages */
+    const char *write_error;
+} StreamOps;
+
+/* What write() took and the kernel has not. */
+typedef struct {
+    PyObject *owner;  /* owned: a bytes object, or a memoryview */
+    const char *data; /* raw: into the owner's memory */
+    size_t size;
+} WriteItem;
+
+/* Items first..end-1 are queued. While it is not empty, libuv holds a request
+ * for the first `flight` bytes of it. */
+typedef struct {
+    WriteItem *items; /* owned */
+    size_t first;
+    size_t end;
+    size_t allocated;
+    size_t size; /* bytes of all items */
+    size_t flight;
+} WriteQueue;
+
+/* Into what a stream reads, see stream_read.c. */
+typedef struct {
+    size_t size;     /* predicted size of the next read */
+    PyObject *lent;  /* owned: the bytes object that is read into, or NULL */
+    size_t room;     /* of lent */
+    bool recycles;   /* predicted: the protocol does not keep what it gets */
+    uint8_t dropped; /* messages in a row that the protocol did not keep */
+    uint8_t misses;  /* how often that prediction was wrong */
+} ReadState;
+
+typedef struct {
+    Transport transport;
+    union {
+        uv_stream_t stream;
+        uv_tcp_t tcp;
+        uv_pipe_t pipe;
+    } uv;
+    uv_write_t request; /* the one in flight, if `writing` */
+    WriteQueue queue;
+    ReadState read;
+    int fd;           /* raw; -1 once released */
+    bool writing;     /* libuv holds the request */
+    bool sending;     /* items are being sent: others' writes only queue */
+    bool eof_read;    /* the peer has ended its side */
+    bool eof_written; /* write_eof() */
+} Stream;
+
+static inline const StreamOps *
+stream_ops(const Stream *stream)
+{
+    return (const StreamOps *)stream->transport.handle.ops;
+}
+
+/* Before handle_open, with the fd that uv will have. */
+void stream_init(Stream *stream, int fd);
+
+/* TransportOps of every stream. */
+int stream_start_reading(Transport *transport);
+void stream_stop_reading(Transport *transport);
+size_t stream_buffered(const Transport *transport);
+
+/* write(), writelines() and write_eof(): 0, or -1 with an exception (a wrong
+ * argument, a write after the end). What the network does is not one, it ends
+ * in connection_lost. May run Python code. */
+int stream_write(Stream *stream, PyObject *data);
+int stream_write_lines(Stream *stream, PyObject *lines);
+void stream_write_eof(Stream *stream);
+
+int stream_traverse(Stream *stream, visitproc visit, void *arg);
+void stream_clear(Stream *stream);
+
+/* Give a type the methods of a stream, on top of a transport's; 0 or -1. */
+int stream_add_methods(PyTypeObject *type);
+
+#endif

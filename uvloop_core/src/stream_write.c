@@ -1,0 +1,705 @@
+/* The way out. A write is sent at once if nothing is queued; what the kernel
+ * does not take is queued, and libuv gets one request at a time for the head
+ * of the queue: it tells when the socket takes more. What is queued meanwhile
+ * goes out in one piece when that request is done.
+ *
+ * (Write coalescing, when it comes, defers the first send: in stream_write
+ * and stream_write_lines, before try_send.)
+ */
+#include "stream.h"
+
+#include <errno.h>
+
+#include "req.h"
+
+/* Pieces given to the kernel at once. */
+#define MAX_PIECES 64
+
+/* What is left of a bytearray is copied up to this size, so that its owner
+ * may go on using it; a bigger one is locked while it is queued (to resize it
+ * is a BufferError), as asyncio does with all of them since 3.12. */
+#define MAX_COPY ((size_t)256 * 1024)
+
+/* ---- the queue ---- */
+
+/* Room for one more item; 0, or -1 with MemoryError. */
+static int
+reserve(WriteQueue *queue)
+{
+    size_t count = queue->end - queue->first;
+    WriteItem *items = queue->items;
+    size_t size = queue->allocated == 0 ? 4 : queue->allocated * 2;
+
+    if (queue->end < queue->allocated) {
+        return 0;
+    }
+    if (queue->first > 0 && queue->first >= count) {
+        memmove(items, items + queue->first, count * sizeof(*items));
+        queue->first = 0;
+        queue->end = count;
+        return 0;
+    }
+    if (PyMem_Resize(items, WriteItem, size) == NULL) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    queue->items = items;
+    queue->allocated = size;
+    return 0;
+}
+
+static int
+push(WriteQueue *queue,
+     PyObject *owner /* steals on success */,
+     const char *data,
+     size_t size)
+{
+    if (reserve(queue) < 0) {
+        return -1;
+    }
+    queue->items[queue->end++] = (WriteItem){owner, data, size};
+    queue->size += size;
+    return 0;
+}
+
+/* Drop all items from index `end` on. May run Python code. */
+static void
+truncate_queue(WriteQueue *queue, size_t count)
+{
+    while (queue->end - queue->first > count) {
+        WriteItem item = queue->items[--queue->end];
+
+        queue->size -= item.size;
+        Py_DECREF(item.owner);
+    }
+}
+
+/* The first `size` bytes have been sent. May run Python code. */
+static void
+consume(WriteQueue *queue, size_t size)
+{
+    queue->size -= size;
+    while (size > 0) {
+        WriteItem *item = &queue->items[queue->first];
+        PyObject *owner = item->owner;
+
+        if (size < item->size) {
+            item->data += size;
+            item->size -= size;
+            return;
+        }
+        size -= item->size;
+        queue->first++;
+        Py_DECREF(owner);
+    }
+    if (queue->first == queue->end) {
+        queue->first = 0;
+        queue->end = 0;
+    }
+}
+
+/* Point pieces at the head of the queue, at most `limit` bytes of it: how
+ * many, and their sum in *size. */
+static int
+gather(const WriteQueue *queue,
+       struct iovec pieces[MAX_PIECES],
+       size_t limit,
+       size_t *size)
+{
+    int count = 0;
+
+    *size = 0;
+    for (size_t i = queue->first;
+         i < queue->end && count < MAX_PIECES && *size < limit;
+         i++) {
+        const WriteItem *item = &queue->items[i];
+        size_t left = limit - *size;
+        size_t length = item->size < left ? item->size : left;
+
+        /* iovec is for reading too, hence not const. */
+        pieces[count].iov_base = (void *)item->data;
+        pieces[count].iov_len = length;
+        *size += length;
+        count++;
+    }
+    return count;
+}
+
+/* ---- whose memory ---- */
+
+/* The owner that keeps `data`, a part of the object's buffer, as it is while
+ * it is queued: *data may move to a copy. New reference, or NULL. */
+static PyObject *
+make_owner(PyObject *object, const char **data, size_t size)
+{
+    PyObject *owner = NULL;
+    bool writable = false;
+
+    if (PyBytes_Check(object)) {
+        return Py_NewRef(object);
+    }
+    owner = PyMemoryView_Check(object) ? Py_NewRef(object)
+                                       : PyMemoryView_FromObject(object);
+    if (owner == NULL) {
+        return NULL;
+    }
+    writable = !PyMemoryView_GET_BUFFER(owner)->readonly;
+    if (writable && size <= MAX_COPY) {
+        Py_SETREF(owner, PyBytes_FromStringAndSize(*data, (Py_ssize_t)size));
+        if (owner != NULL) {
+            *data = PyBytes_AS_STRING(owner);
+        }
+    }
+    else if (PyMemoryView_Check(object)) {
+        /* Its user may release() it: have an export of our own. */
+        Py_SETREF(owner, PyMemoryView_FromObject(object));
+    }
+    return owner;
+}
+
+/* After a send: see to it that the items still queued stay as they are. 0, or
+ * -1 with MemoryError. */
+static int
+keep_items(WriteQueue *queue, size_t from)
+{
+    for (size_t i = from; i < queue->end; i++) {
+        WriteItem *item = &queue->items[i];
+        const char *data = item->data;
+        PyObject *object = item->owner;
+        PyObject *owner = make_owner(object, &data, item->size);
+
+        if (owner == NULL) {
+            return -1;
+        }
+        queue->items[i].owner = owner;
+        queue->items[i].data = data;
+        Py_DECREF(object);
+    }
+    return 0;
+}
+
+/* ---- sending ---- */
+
+static void
+fail(Stream *stream, int err)
+{
+    transport_fatal_uv(
+        &stream->transport, err, stream_ops(stream)->write_error);
+}
+
+/* Bytes sent, 0 if the kernel takes none now, or -1: the connection is lost
+ * and that has been seen to. */
+static ssize_t
+send_pieces(Stream *stream, struct iovec *pieces, int count)
+{
+    ssize_t sent = stream_ops(stream)->send(stream->fd, pieces, count);
+
+    if (sent >= 0) {
+        return sent;
+    }
+    if (sent == -EAGAIN || sent == -EWOULDBLOCK || sent == -ENOBUFS) {
+        return 0;
+    }
+    fail(stream, (int)sent);
+    return -1;
+}
+
+/* Send from the queue until the kernel takes no more: 0, or -1 as above. May
+ * run Python code. */
+static int
+send_queue(Stream *stream)
+{
+    struct iovec pieces[MAX_PIECES];
+
+    while (stream->queue.size > 0) {
+        size_t size = 0;
+        int count = gather(&stream->queue, pieces, SIZE_MAX, &size);
+        ssize_t sent = send_pieces(stream, pieces, count);
+
+        if (sent < 0) {
+            return -1;
+        }
+        consume(&stream->queue, (size_t)sent);
+        if ((size_t)sent < size) {
+            break;
+        }
+    }
+    return 0;
+}
+
+/* How much of the queue to give to libuv: it calls back when all of that is
+ * sent, and that is when a protocol that is paused, or is going to be in a
+ * moment, must hear of it. */
+static size_t
+flight_limit(const Stream *stream)
+{
+    const Transport *transport = &stream->transport;
+    size_t size = stream->queue.size;
+
+    bool pauses = transport->write_paused || size > transport->high;
+
+    return pauses && size > transport->low ? size - transport->low : size;
+}
+
+static void on_written(uv_write_t *request, int status);
+
+/* Have libuv send the head of the queue once the socket takes more. */
+static void
+submit(Stream *stream)
+{
+    struct iovec pieces[MAX_PIECES];
+    uv_buf_t bufs[MAX_PIECES];
+    size_t size = 0;
+    int count = gather(&stream->queue, pieces, flight_limit(stream), &size);
+    int err = 0;
+
+    for (int i = 0; i < count; i++) {
+        bufs[i].base = pieces[i].iov_base;
+        bufs[i].len = pieces[i].iov_len;
+    }
+    /* uv_write sends at once if it thinks that nothing is queued, and we have
+     * just seen that the socket takes nothing: save the system call. */
+    stream->uv.stream.write_queue_size++;
+    err = uv_write(&stream->request,
+                   &stream->uv.stream,
+                   bufs,
+                   (unsigned)count,
+                   on_written);
+    stream->uv.stream.write_queue_size--;
+    if (err < 0) {
+        fail(stream, err);
+        return;
+    }
+    stream->queue.flight = size;
+    stream->writing = true;
+    req_begin(&stream->transport.handle);
+}
+
+/* After an attempt to send: what is left is for libuv to send, or nobody. */
+static void
+settle_queue(Stream *stream)
+{
+    Transport *transport = &stream->transport;
+
+    if (transport->lost == 0 && stream->queue.size > 0 && !stream->writing) {
+        submit(stream);
+    }
+    if (transport->lost > 0 && !stream->writing) {
+        truncate_queue(&stream->queue, 0);
+    }
+}
+
+static void
+shut_write(Stream *stream)
+{
+    int err = stream_ops(stream)->shut_write(stream->fd);
+
+    if (err < 0) {
+        fail(stream, err);
+    }
+}
+
+/* The queue is empty: what waited for that. */
+static void
+finish(Stream *stream)
+{
+    Transport *transport = &stream->transport;
+
+    if (transport->closing) {
+        transport_drained(transport);
+    }
+    else if (stream->eof_written) {
+        shut_write(stream);
+    }
+}
+
+static void
+handle_written(Stream *stream, int status)
+{
+    Transport *transport = &stream->transport;
+    size_t flight = stream->queue.flight;
+
+    stream->queue.flight = 0;
+    stream->writing = false;
+    if (transport->lost > 0) {
+        truncate_queue(&stream->queue, 0);
+        return;
+    }
+    if (status < 0) {
+        fail(stream, status);
+        truncate_queue(&stream->queue, 0);
+        return;
+    }
+    stream->sending = true;
+    consume(&stream->queue, flight);
+    (void)send_queue(stream); /* settle_queue sees that it failed */
+    stream->sending = false;
+    settle_queue(stream);
+    transport_maybe_resume(transport);
+    if (stream->queue.size == 0 && transport->lost == 0) {
+        finish(stream);
+    }
+}
+
+static void
+on_written(uv_write_t *request, int status)
+{
+    Stream *stream = request->handle->data;
+
+    assert_attached();
+    handle_written(stream, status);
+    req_end(&stream->transport.handle);
+}
+
+size_t
+stream_buffered(const Transport *transport)
+{
+    const Stream *stream = (const Stream *)transport;
+    size_t flight = stream->queue.flight;
+
+    if (transport->lost > 0) {
+        return 0; /* it will not be sent */
+    }
+    /* Of what is in flight libuv knows how much is left. */
+    return stream->queue.size - flight +
+           (flight > 0 ? uv_stream_get_write_queue_size(&stream->uv.stream)
+                       : 0);
+}
+
+/* ---- write ---- */
+
+/* Queue what send left of an object; 0, or -1 with MemoryError. */
+static int
+queue_rest(Stream *stream, PyObject *object, const char *data, size_t size)
+{
+    PyObject *owner = make_owner(object, &data, size);
+
+    if (owner == NULL) {
+        return -1;
+    }
+    if (push(&stream->queue, owner, data, size) < 0) {
+        Py_DECREF(owner);
+        return -1;
+    }
+    return 0;
+}
+
+/* Send, queue the rest; 0, or -1 with an exception. */
+static int
+write_memory(Stream *stream, PyObject *object, const char *data, size_t size)
+{
+    Transport *transport = &stream->transport;
+    size_t sent = 0;
+
+    if (stream->queue.size == 0) {
+        struct iovec piece = {(void *)data, size};
+        ssize_t count = send_pieces(stream, &piece, 1);
+
+        if (count < 0 || (size_t)count == size) {
+            return 0;
+        }
+        sent = (size_t)count;
+    }
+    if (queue_rest(stream, object, data + sent, size - sent) < 0) {
+        /* A part has gone, the rest never will. */
+        transport_fatal_pending(transport, stream_ops(stream)->write_error);
+        return 0;
+    }
+    if (!stream->sending) {
+        settle_queue(stream);
+    }
+    return transport_maybe_pause(transport);
+}
+
+int
+stream_write(Stream *stream, PyObject *data)
+{
+    Py_buffer view = {0};
+    int err = 0;
+
+    if (!PyBytes_CheckExact(data) && !PyObject_CheckBuffer(data)) {
+        PyObject *name = PyType_GetName(Py_TYPE(data));
+
+        if (name != NULL) {
+            PyErr_Format(PyExc_TypeError,
+                         "data argument must be a bytes-like object, not %R",
+                         name);
+            Py_DECREF(name);
+        }
+        return -1;
+    }
+    if (stream->eof_written) {
+        PyErr_SetString(PyExc_RuntimeError,
+                        "Cannot call write() after write_eof()");
+        return -1;
+    }
+    if (PyBytes_CheckExact(data)) {
+        if (PyBytes_GET_SIZE(data) == 0 ||
+            transport_drops_write(&stream->transport)) {
+            return 0;
+        }
+        return write_memory(stream,
+                            data,
+                            PyBytes_AS_STRING(data),
+                            (size_t)PyBytes_GET_SIZE(data));
+    }
+    if (PyObject_GetBuffer(data, &view, PyBUF_SIMPLE) < 0) {
+        return -1;
+    }
+    if (view.len > 0 && !transport_drops_write(&stream->transport)) {
+        err = write_memory(stream, data, view.buf, (size_t)view.len);
+    }
+    PyBuffer_Release(&view);
+    return err;
+}
+
+/* A list of bytes objects and memoryviews made of the lines; the sequence
+ * itself if it is nothing else. New reference, or NULL. May run Python code,
+ * hence before the queue is touched. */
+static PyObject *
+export_lines(PyObject *sequence)
+{
+    Py_ssize_t count = PySequence_Fast_GET_SIZE(sequence);
+    PyObject *list = NULL;
+    Py_ssize_t i = 0;
+
+    while (i < count &&
+           PyBytes_CheckExact(PySequence_Fast_GET_ITEM(sequence, i))) {
+        i++;
+    }
+    if (i == count) {
+        return Py_NewRef(sequence);
+    }
+    list = PySequence_List(sequence);
+    for (i = 0; list != NULL && i < PyList_GET_SIZE(list); i++) {
+        PyObject *line = PyList_GET_ITEM(list, i);
+        PyObject *view = NULL;
+
+        if (PyBytes_CheckExact(line)) {
+            continue;
+        }
+        view = PyMemoryView_GetContiguous(line, PyBUF_READ, 'C');
+        if (view == NULL) {
+            Py_CLEAR(list);
+            break;
+        }
+        PyList_SET_ITEM(list, i, view);
+        Py_DECREF(line);
+    }
+    return list;
+}
+
+/* Queue what export_lines made, all or none: 0, or -1 with MemoryError. */
+static int
+push_lines(WriteQueue *queue, PyObject *lines)
+{
+    size_t before = queue->end - queue->first;
+
+    for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(lines); i++) {
+        PyObject *line = PySequence_Fast_GET_ITEM(lines, i);
+        const char *data = NULL;
+        Py_ssize_t size = 0;
+
+        if (PyBytes_CheckExact(line)) {
+            data = PyBytes_AS_STRING(line);
+            size = PyBytes_GET_SIZE(line);
+        }
+        else {
+            data = PyMemoryView_GET_BUFFER(line)->buf;
+            size = PyMemoryView_GET_BUFFER(line)->len;
+        }
+        if (size == 0) {
+            continue;
+        }
+        if (push(queue, Py_NewRef(line), data, (size_t)size) < 0) {
+            Py_DECREF(line);
+            truncate_queue(queue, before);
+            return -1;
+        }
+    }
+    return 0;
+}
+
+/* Send what export_lines made if nothing is queued, and keep the rest; 0, or
+ * -1 with an exception. */
+static int
+write_lines(Stream *stream, PyObject *lines)
+{
+    Transport *transport = &stream->transport;
+    WriteQueue *queue = &stream->queue;
+    size_t before = queue->end - queue->first;
+    int err = 0;
+
+    if (push_lines(queue, lines) < 0) {
+        return -1;
+    }
+    if (before > 0) {
+        err = keep_items(queue, queue->first + before);
+    }
+    else {
+        stream->sending = true;
+        if (send_queue(stream) == 0) {
+            err = keep_items(queue, queue->first);
+        }
+        stream->sending = false;
+    }
+    if (err < 0) {
+        /* A part may have gone, the rest never will. */
+        transport_fatal_pending(transport, stream_ops(stream)->write_error);
+    }
+    settle_queue(stream);
+    return transport_maybe_pause(transport);
+}
+
+int
+stream_write_lines(Stream *stream, PyObject *lines)
+{
+    PyObject *sequence = NULL;
+    PyObject *exported = NULL;
+    int err = 0;
+
+    if (stream->eof_written) {
+        PyErr_SetString(PyExc_RuntimeError,
+                        "Cannot call writelines() after write_eof()");
+        return -1;
+    }
+    sequence =
+        PySequence_Fast(lines, "writelines() argument must be an iterable");
+    if (sequence == NULL) {
+        return -1;
+    }
+    exported = export_lines(sequence);
+    Py_DECREF(sequence);
+    if (exported == NULL) {
+        return -1;
+    }
+    if (PySequence_Fast_GET_SIZE(exported) > 0 &&
+        !transport_drops_write(&stream->transport)) {
+        err = write_lines(stream, exported);
+    }
+    Py_DECREF(exported);
+    return err;
+}
+
+void
+stream_write_eof(Stream *stream)
+{
+    if (!stream->transport.closing && !stream->eof_written) {
+        stream->eof_written = true;
+        if (stream->queue.size == 0) {
+            shut_write(stream);
+        }
+    }
+}
+
+/* ---- Python's side ---- */
+
+int
+stream_traverse(Stream *stream, visitproc visit, void *arg)
+{
+    const WriteQueue *queue = &stream->queue;
+
+    for (size_t i = queue->first; i < queue->end; i++) {
+        Py_VISIT(queue->items[i].owner);
+    }
+    return transport_traverse(&stream->transport, visit, arg);
+}
+
+void
+stream_clear(Stream *stream)
+{
+    if (!stream->writing) { /* else libuv reads from them */
+        truncate_queue(&stream->queue, 0);
+        PyMem_Free(stream->queue.items);
+        memset(&stream->queue, 0, sizeof(stream->queue));
+    }
+    Py_CLEAR(stream->read.lent);
+    transport_clear(&stream->transport);
+}
+
+static PyObject *
+write_meth(PyObject *self, PyObject *data)
+{
+    Stream *stream = CAST(Stream, self);
+
+    if (loop_check_thread(transport_loop(&stream->transport)) < 0 ||
+        stream_write(stream, data) < 0) {
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+writelines_meth(PyObject *self, PyObject *lines)
+{
+    Stream *stream = CAST(Stream, self);
+
+    if (loop_check_thread(transport_loop(&stream->transport)) < 0 ||
+        stream_write_lines(stream, lines) < 0) {
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+write_eof_meth(PyObject *self, PyObject *unused)
+{
+    Stream *stream = CAST(Stream, self);
+
+    (void)unused;
+    if (loop_check_thread(transport_loop(&stream->transport)) < 0) {
+        return NULL;
+    }
+    stream_write_eof(stream);
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+can_write_eof_meth(PyObject *self, PyObject *unused)
+{
+    (void)self;
+    (void)unused;
+    Py_RETURN_TRUE;
+}
+
+PyDoc_STRVAR(write_doc,
+             "write($self, data, /)\n--\n\n"
+             "Send data; what the kernel does not take now is sent later.");
+PyDoc_STRVAR(writelines_doc,
+             "writelines($self, list_of_data, /)\n--\n\n"
+             "Send all of them, in one system call if possible.");
+PyDoc_STRVAR(write_eof_doc,
+             "write_eof($self, /)\n--\n\n"
+             "End the sending side once what was written has been sent.");
+PyDoc_STRVAR(can_write_eof_doc,
+             "can_write_eof($self, /)\n--\n\n"
+             "True.");
+
+static PyMethodDef methods[] = {
+    {"write", write_meth, METH_O, write_doc},
+    {"writelines", writelines_meth, METH_O, writelines_doc},
+    {"write_eof", write_eof_meth, METH_NOARGS, write_eof_doc},
+    {"can_write_eof", can_write_eof_meth, METH_NOARGS, can_write_eof_doc},
+};
+
+int
+stream_add_methods(PyTypeObject *type)
+{
+    if (transport_add_methods(type) < 0) {
+        return -1;
+    }
+    for (size_t i = 0; i < ARRAY_LEN(methods); i++) {
+        PyObject *method = PyDescr_NewMethod(type, &methods[i]);
+        int err = -1;
+
+        if (method != NULL) {
+            err = PyObject_SetAttrString(
+                (PyObject *)type, methods[i].ml_name, method);
+            Py_DECREF(method);
+        }
+        if (err < 0) {
+            return -1;
+        }
+    }
+    return 0;
+}

@@ -1,0 +1,223 @@
+#include "timers.h"
+
+/* Compact once this many timers, and more than half of all, are cancelled:
+ * asyncio's thresholds. */
+#define TIMERS_MIN_CANCELLED 100
+
+static inline bool
+is_before(const TimerEntry *a, const TimerEntry *b)
+{
+    return a->when < b->when ||
+           (a->when == b->when && a->sequence < b->sequence);
+}
+
+static void
+sift_up(TimerEntry *heap, size_t i)
+{
+    TimerEntry entry = heap[i];
+
+    while (i > 0) {
+        size_t parent = (i - 1) / 2;
+
+        if (!is_before(&entry, &heap[parent])) {
+            break;
+        }
+        heap[i] = heap[parent];
+        i = parent;
+    }
+    heap[i] = entry;
+}
+
+static void
+sift_down(TimerEntry *heap, size_t count, size_t i)
+{
+    TimerEntry entry = heap[i];
+
+    for (;;) {
+        size_t child = 2 * i + 1;
+
+        if (child >= count) {
+            break;
+        }
+        if (child + 1 < count && is_before(&heap[child + 1], &heap[child])) {
+            child++;
+        }
+        if (!is_before(&heap[child], &entry)) {
+            break;
+        }
+        heap[i] = heap[child];
+        i = child;
+    }
+    heap[i] = entry;
+}
+
+int
+timers_push(Timers *timers, TimerCallback *callback)
+{
+    if (timers->count == timers->allocated) {
+        size_t size = timers->allocated == 0 ? 64 : timers->allocated * 2;
+        TimerEntry *heap = timers->heap;
+
+        if (PyMem_Resize(heap, TimerEntry, size) == NULL) {
+            PyErr_NoMemory();
+            return -1;
+        }
+        timers->heap = heap;
+        timers->allocated = size;
+    }
+    callback->base.flags |= CALLBACK_HEAPED;
+    timers->heap[timers->count] = (TimerEntry){
+        .when = callback->when,
+        .sequence = timers->sequence++,
+        .callback = callback,
+    };
+    sift_up(timers->heap, timers->count++);
+    return 0;
+}
+
+/* Its heap entry is gone: the callback, whose reference the caller now has.
+ */
+static TimerCallback *
+unheap(Timers *timers, TimerCallback *callback)
+{
+    if (callback->base.flags & CALLBACK_COUNTED) {
+        timers->cancelled--;
+    }
+    callback->base.flags &= (uint8_t)~(CALLBACK_HEAPED | CALLBACK_COUNTED);
+    return callback;
+}
+
+static TimerCallback *
+pop(Timers *timers)
+{
+    TimerCallback *callback = timers->heap[0].callback;
+
+    timers->count--;
+    if (timers->count > 0) {
+        timers->heap[0] = timers->heap[timers->count];
+        sift_down(timers->heap, timers->count, 0);
+    }
+    return unheap(timers, callback);
+}
+
+/* Drop every cancelled timer and make the rest a heap again. Releasing may
+ * run Python code, which may use the heap: so first it is whole again. */
+static void
+compact(Timers *timers, CallbackHost *host)
+{
+    TimerCallback **dropped = PyMem_New(TimerCallback *, timers->count);
+    size_t drop_count = 0;
+    size_t kept = 0;
+
+    if (dropped == NULL) {
+        return; /* they go when they are due */
+    }
+    for (size_t i = 0; i < timers->count; i++) {
+        TimerEntry entry = timers->heap[i];
+
+        if (callback_is_cancelled(&entry.callback->base)) {
+            dropped[drop_count++] = unheap(timers, entry.callback);
+        }
+        else {
+            timers->heap[kept++] = entry;
+        }
+    }
+    timers->count = kept;
+    for (size_t i = kept / 2; i-- > 0;) {
+        sift_down(timers->heap, kept, i);
+    }
+    for (size_t i = 0; i < drop_count; i++) {
+        callback_release(host, &dropped[i]->base);
+    }
+    PyMem_Free(dropped);
+}
+
+void
+timers_cancelled(Timers *timers, CallbackHost *host, TimerCallback *callback)
+{
+    size_t last = timers->count - 1;
+
+    if (timers->heap[last].callback == callback) {
+        timers->count = last; /* the last entry of a heap is a leaf */
+        callback_release(host, &unheap(timers, callback)->base);
+        return;
+    }
+    callback->base.flags |= CALLBACK_COUNTED;
+    timers->cancelled++;
+    if (timers->cancelled >= TIMERS_MIN_CANCELLED &&
+        timers->cancelled * 2 > timers->count) {
+        compact(timers, host);
+    }
+}
+
+int64_t
+timers_next(Timers *timers, CallbackHost *host)
+{
+    while (timers->count > 0) {
+        TimerCallback *callback = timers->heap[0].callback;
+
+        if (!callback_is_cancelled(&callback->base)) {
+            return timers->heap[0].when;
+        }
+        callback_release(host, &pop(timers)->base);
+    }
+    return INT64_MAX;
+}
+
+int
+timers_collect(Timers *timers, CallbackHost *host, Ready *ready, int64_t now)
+{
+    while (timers->count > 0 && timers->heap[0].when <= now) {
+        TimerCallback *callback = pop(timers);
+
+        if (callback_is_cancelled(&callback->base)) {
+            callback_release(host, &callback->base);
+        }
+        else if (ready_push(ready, &callback->base) < 0) {
+            callback_release(host, &callback->base);
+            return -1;
+        }
+    }
+    return 0;
+}
+
+int
+timers_traverse(Timers *timers, visitproc visit, void *arg)
+{
+    for (size_t i = 0; i < timers->count; i++) {
+        int err = callback_visit(&timers->heap[i].callback->base, visit, arg);
+
+        if (err != 0) {
+            return err;
+        }
+    }
+    return 0;
+}
+
+void
+timers_settle(Timers *timers)
+{
+    for (size_t i = 0; i < timers->count; i++) {
+        callback_settle(&timers->heap[i].callback->base);
+    }
+}
+
+void
+timers_clear(Timers *timers, CallbackHost *host)
+{
+    while (timers->count > 0) {
+        TimerCallback *callback =
+            unheap(timers, timers->heap[--timers->count].callback);
+
+        callback_cancel(&callback->base);
+        callback_release(host, &callback->base);
+    }
+}
+
+void
+timers_free(Timers *timers)
+{
+    PyMem_Free(timers->heap);
+    timers->heap = NULL;
+    timers->allocated = 0;
+}
