@@ -27,6 +27,11 @@ class_of(State *st, int code)
     case HPE_CB_MESSAGE_COMPLETE:
     case HPE_CB_CHUNK_HEADER:
     case HPE_CB_CHUNK_COMPLETE:
+    /* Where a URL, a status or a header is reported once, in httptools no
+     * callback can fail. */
+    case HPE_CB_URL_COMPLETE:
+    case HPE_CB_STATUS_COMPLETE:
+    case HPE_CB_HEADER_VALUE_COMPLETE:
     case HPE_USER:
         return st->objects[ERROR_CALLBACK];
     case HPE_INVALID_STATUS:

@@ -1,5 +1,7 @@
 #include "events.h"
 
+#include "scan.h"
+
 /* What llhttp__after_headers_complete answers; llhttp.c only knows the
  * numbers. */
 enum {
@@ -573,6 +575,15 @@ look_at_header(Events *events, unsigned header, const char *at, size_t len)
     return 0;
 }
 
+static size_t
+without_ows(const char *value, size_t len)
+{
+    while (len > 0 && (value[len - 1] == ' ' || value[len - 1] == '\t')) {
+        len--;
+    }
+    return len;
+}
+
 /* Whether headers are gathered for on_request or on_trailers now. */
 static bool
 gathers_headers(const Events *events)
@@ -583,49 +594,77 @@ gathers_headers(const Events *events)
     return events->is_batch;
 }
 
+/* A hook that called Python answers this: go on, or pause. */
+static inline int
+answer(const Events *events)
+{
+    return events->pausing ? HPE_PAUSED : 0;
+}
+
+/* A header for on_request or on_trailers is complete. */
+static int
+gather_header(Events *events,
+              const char *name,
+              size_t name_len,
+              const char *value,
+              size_t len)
+{
+    unsigned switches = events->policy.switches;
+    unsigned header;
+
+    if (switches & STRIP_OWS) {
+        len = without_ows(value, len);
+    }
+    events->headers++;
+    if (head_add(&events->head,
+                 events->st,
+                 name,
+                 name_len,
+                 value,
+                 len,
+                 (switches & LOWER_NAMES) != 0,
+                 &header) < 0) {
+        return -1;
+    }
+    if ((header != HEADER_OTHER || (switches & REJECT_OBS_TEXT)) &&
+        look_at_header(events, header, value, len)) {
+        return HPE_USER;
+    }
+    return answer(events);
+}
+
 /* The header's value is complete, and no line of it follows. */
 static int
 finish_header(Events *events)
 {
-    State *st = events->st;
     Spans *header = &events->header;
     unsigned switches = events->policy.switches;
+    const char *name = spans_name(header);
     const char *value = spans_value(header);
-    size_t len = header->value_len;
     unsigned kind;
+    int err;
 
+    if (gathers_headers(events)) {
+        err = gather_header(
+            events, name, header->name_len, value, header->value_len);
+        spans_reset(header);
+        return err;
+    }
     if (switches & STRIP_OWS) {
-        while (len > 0 && (value[len - 1] == ' ' || value[len - 1] == '\t')) {
-            len--;
-        }
-        header->value_len = len;
+        header->value_len = without_ows(value, header->value_len);
     }
     events->headers++;
-    if (gathers_headers(events)) {
-        if (head_add(&events->head,
-                     st,
-                     spans_name(header),
-                     header->name_len,
-                     value,
-                     len,
-                     (switches & LOWER_NAMES) != 0,
-                     &kind) < 0) {
-            return -1;
-        }
-        if (look_at_header(events, kind, value, len)) {
-            return HPE_USER;
-        }
-        spans_reset(header);
-        return 0;
-    }
-    Py_XDECREF(state_header_name(
-        st, spans_name(header), header->name_len, true, &kind));
-    if (look_at_header(events, kind, value, len)) {
+    Py_XDECREF(
+        state_header_name(events->st, name, header->name_len, true, &kind));
+    if (look_at_header(events, kind, value, header->value_len)) {
         return HPE_USER;
     }
-    /* Else it waits, see llhttp__on_header_field. */
-    return switches & WHOLE_TOKENS || events->is_batch ? emit_header(events)
-                                                       : 0;
+    /* Else it waits, see take_name. */
+    if ((switches & WHOLE_TOKENS || events->is_batch) &&
+        emit_header(events) < 0) {
+        return -1;
+    }
+    return answer(events);
 }
 
 /* What the policy has to say of a head that is whole. */
@@ -749,13 +788,6 @@ emit_trailers(Events *events)
     return emit_bytes(events, CALLBACK_TRAILERS, head_take(&events->head));
 }
 
-/* A hook that called Python answers this: go on, or pause. */
-static inline int
-answer(const Events *events)
-{
-    return events->pausing ? HPE_PAUSED : 0;
-}
-
 static inline bool
 gathers_start(const Events *events)
 {
@@ -770,16 +802,136 @@ finish_start(Events *events, int index)
     PyObject *bytes;
 
     if (!start->has_name || events->is_batch) {
-        return 0;
+        return answer(events);
     }
     bytes = PyBytes_FromStringAndSize(spans_name(start),
                                       (Py_ssize_t)start->name_len);
     spans_reset(start);
     if (events->callbacks[index].function == NULL) {
         Py_XDECREF(bytes);
-        return bytes == NULL ? -1 : 0;
+        return bytes == NULL ? -1 : answer(events);
     }
-    return emit_bytes(events, index, bytes);
+    return emit_bytes(events, index, bytes) < 0 ? -1 : answer(events);
+}
+
+/* What is done with each part of a head, whoever has found it: llhttp, or
+ * scan.c. Each answers as a hook: other than 0 stops the parser. */
+
+static int
+begin_message(Events *events)
+{
+    events->url_len = 0;
+    events->headers = 0;
+    events->body = 0;
+    events->seen = 0;
+    events->expects = events->names_upgrade = false;
+    events->has_length = events->complete = false;
+    if (notify(events, CALLBACK_MESSAGE_BEGIN) < 0) {
+        return -1;
+    }
+    return answer(events);
+}
+
+static int
+take_url(Events *events, const char *at, size_t len)
+{
+    int err = 0;
+
+    events->token_end = position(events, at + len);
+    if (gathers_start(events)) {
+        err = spans_add_name(&events->start, at, len);
+    }
+    else if (events->callbacks[CALLBACK_URL].function != NULL) {
+        err = emit_span(events, CALLBACK_URL, at, len);
+    }
+    if (err < 0) {
+        return fail_span(&events->llhttp, "`on_url` callback error");
+    }
+    return answer(events);
+}
+
+/* A header is delivered when the next one's name shows that its value has no
+ * further line, as httptools does: so on_header lags by one. */
+static int
+take_name(Events *events, const char *at, size_t len)
+{
+    if (!events->wants_headers) {
+        return 0;
+    }
+    if (emit_header(events) < 0 ||
+        spans_add_name(&events->header, at, len) < 0) {
+        return fail_span(&events->llhttp, "`on_header_field` callback error");
+    }
+    return answer(events);
+}
+
+static int
+take_value(Events *events, const char *at, size_t len)
+{
+    if (events->wants_headers &&
+        spans_add_value(&events->header, at, len) < 0) {
+        return fail_span(&events->llhttp, "`on_header_value` callback error");
+    }
+    return 0;
+}
+
+/* skip_body() is meant for the response that answers: not for 1xx. */
+static void
+apply_skip_body(Events *events)
+{
+    llhttp_t *llhttp = &events->llhttp;
+
+    if (events->skip_body && llhttp->status_code >= 200) {
+        llhttp->flags |= F_SKIPBODY;
+    }
+}
+
+static int
+complete_head(Events *events)
+{
+    llhttp_t *llhttp = &events->llhttp;
+
+    apply_skip_body(events);
+    events->kind = body_kind(llhttp);
+    if (look_at_head(events, events->kind)) {
+        return HPE_USER;
+    }
+    events->keep_alive = should_keep_alive(llhttp);
+    events->has_length = (llhttp->flags & F_CONTENT_LENGTH) != 0;
+    events->length = llhttp->content_length;
+    if (emit_header(events) < 0 ||
+        (events->is_batch && emit_head(events) < 0) ||
+        notify(events, CALLBACK_HEADERS_COMPLETE) < 0) {
+        return -1;
+    }
+    apply_skip_body(events);
+    if (llhttp->upgrade) {
+        llhttp->flags |= F_SKIPBODY;
+    }
+    return answer(events);
+}
+
+static int
+complete_message(Events *events)
+{
+    events->complete = true;
+    events->keep_alive = should_keep_alive(&events->llhttp);
+    if (events->llhttp.status_code >= 200) {
+        events->skip_body = false;
+    }
+    if (notify(events, CALLBACK_MESSAGE_COMPLETE) < 0) {
+        return -1;
+    }
+    return answer(events);
+}
+
+/* llhttp is run over what has been taken already, see take_scanned: the hooks
+ * do nothing, until the one that it is to stop in. */
+static int
+replay(Events *events)
+{
+    events->replay--;
+    return events->replay > 0 ? 0 : events->replay_answer;
 }
 
 /* llhttp's hooks. An answer other than 0 stops the parser. */
@@ -799,6 +951,9 @@ llhttp__on_message_begin(llhttp_t *llhttp,
 {
     Events *events = events_of(llhttp);
 
+    if (events->replay > 0) {
+        return replay(events);
+    }
     if (events->phase == PHASE_CLOSED) {
         enter_phase(events, PHASE_HEAD, p);
     }
@@ -806,16 +961,7 @@ llhttp__on_message_begin(llhttp_t *llhttp,
         return HPE_USER;
     }
     hear(events, p);
-    events->url_len = 0;
-    events->headers = 0;
-    events->body = 0;
-    events->seen = 0;
-    events->expects = events->names_upgrade = false;
-    events->has_length = events->complete = false;
-    if (notify(events, CALLBACK_MESSAGE_BEGIN) < 0) {
-        return -1;
-    }
-    return answer(events);
+    return begin_message(events);
 }
 
 int
@@ -842,25 +988,15 @@ int
 llhttp__on_url(llhttp_t *llhttp, const Byte *p, const Byte *endp)
 {
     Events *events = events_of(llhttp);
-    size_t len = (size_t)(endp - p);
 
+    if (events->replay > 0) {
+        return replay(events);
+    }
     if (refuses(events, p, endp, check_url)) {
         return HPE_USER;
     }
-    events->url_len += len;
-    events->token_end = position(events, endp);
-    if (gathers_start(events)) {
-        return spans_add_name(&events->start, (const char *)p, len) < 0
-                   ? fail_span(llhttp, "`on_url` callback error")
-                   : 0;
-    }
-    if (events->callbacks[CALLBACK_URL].function == NULL) {
-        return 0;
-    }
-    if (emit_span(events, CALLBACK_URL, (const char *)p, len) < 0) {
-        return fail_span(llhttp, "`on_url` callback error");
-    }
-    return answer(events);
+    events->url_len += (size_t)(endp - p);
+    return take_url(events, (const char *)p, (size_t)(endp - p));
 }
 
 int
@@ -870,6 +1006,9 @@ llhttp__on_url_complete(llhttp_t *llhttp,
 {
     Events *events = events_of(llhttp);
 
+    if (events->replay > 0) {
+        return replay(events);
+    }
     if (events->has_limits && check_position(events, p)) {
         return HPE_USER;
     }
@@ -877,10 +1016,7 @@ llhttp__on_url_complete(llhttp_t *llhttp,
         llhttp->http_minor == 9) {
         return refuse(events, REFUSED_HTTP09);
     }
-    if (finish_start(events, CALLBACK_URL) < 0) {
-        return -1;
-    }
-    return answer(events);
+    return finish_start(events, CALLBACK_URL);
 }
 
 int
@@ -888,6 +1024,9 @@ llhttp__on_protocol(llhttp_t *llhttp, const Byte *p, const Byte *endp)
 {
     Events *events = events_of(llhttp);
 
+    if (events->replay > 0) {
+        return 0; /* scan.c has seen to it */
+    }
     if (events->has_limits && check_protocol(events, p, endp)) {
         return HPE_USER;
     }
@@ -920,6 +1059,9 @@ llhttp__on_version_complete(llhttp_t *llhttp,
     Events *events = events_of(llhttp);
     unsigned version = llhttp->http_major * 10u + llhttp->http_minor;
 
+    if (events->replay > 0) {
+        return 0; /* as above */
+    }
     if (events->has_limits && check_position(events, p)) {
         return HPE_USER;
     }
@@ -964,31 +1106,21 @@ llhttp__on_status_complete(llhttp_t *llhttp,
     if (events->has_limits && check_position(events, p)) {
         return HPE_USER;
     }
-    if (finish_start(events, CALLBACK_STATUS) < 0) {
-        return -1;
-    }
-    return answer(events);
+    return finish_start(events, CALLBACK_STATUS);
 }
 
-/* A header is delivered when the next one's name shows that its value has no
- * further line, as httptools does: so on_header lags by one. */
 int
 llhttp__on_header_field(llhttp_t *llhttp, const Byte *p, const Byte *endp)
 {
     Events *events = events_of(llhttp);
 
+    if (events->replay > 0) {
+        return replay(events);
+    }
     if (refuses(events, p, endp, check_name)) {
         return HPE_USER;
     }
-    if (!events->wants_headers) {
-        return 0;
-    }
-    if (emit_header(events) < 0 ||
-        spans_add_name(&events->header, (const char *)p, (size_t)(endp - p)) <
-            0) {
-        return fail_span(llhttp, "`on_header_field` callback error");
-    }
-    return answer(events);
+    return take_name(events, (const char *)p, (size_t)(endp - p));
 }
 
 int
@@ -1004,17 +1136,13 @@ llhttp__on_header_value(llhttp_t *llhttp, const Byte *p, const Byte *endp)
 {
     Events *events = events_of(llhttp);
 
+    if (events->replay > 0) {
+        return replay(events);
+    }
     if (refuses(events, p, endp, check_value)) {
         return HPE_USER;
     }
-    if (!events->wants_headers) {
-        return 0;
-    }
-    if (spans_add_value(&events->header, (const char *)p, (size_t)(endp - p)) <
-        0) {
-        return fail_span(llhttp, "`on_header_value` callback error");
-    }
-    return 0;
+    return take_value(events, (const char *)p, (size_t)(endp - p));
 }
 
 int
@@ -1023,16 +1151,17 @@ llhttp__on_header_value_complete(llhttp_t *llhttp,
                                  const Byte *Py_UNUSED(endp))
 {
     Events *events = events_of(llhttp);
-    int err;
 
+    if (events->replay > 0) {
+        return replay(events);
+    }
     if (!events->finishes_headers || !events->header.has_name) {
         return answer(events);
     }
     if (events->has_limits && check_position(events, p)) {
         return HPE_USER;
     }
-    err = finish_header(events);
-    return err ? err : answer(events);
+    return finish_header(events);
 }
 
 /* on_headers_complete may ask should_upgrade(), so it is decided before. A
@@ -1060,17 +1189,6 @@ llhttp__before_headers_complete(llhttp_t *llhttp,
     return 0;
 }
 
-/* skip_body() is meant for the response that answers: not for 1xx. */
-static void
-apply_skip_body(Events *events)
-{
-    llhttp_t *llhttp = &events->llhttp;
-
-    if (events->skip_body && llhttp->status_code >= 200) {
-        llhttp->flags |= F_SKIPBODY;
-    }
-}
-
 int
 llhttp__on_headers_complete(llhttp_t *llhttp,
                             const Byte *p,
@@ -1078,27 +1196,10 @@ llhttp__on_headers_complete(llhttp_t *llhttp,
 {
     Events *events = events_of(llhttp);
 
-    if (check_position(events, p)) {
-        return HPE_USER;
+    if (events->replay > 0) {
+        return replay(events);
     }
-    apply_skip_body(events);
-    events->kind = body_kind(llhttp);
-    if (look_at_head(events, events->kind)) {
-        return HPE_USER;
-    }
-    events->keep_alive = should_keep_alive(llhttp);
-    events->has_length = (llhttp->flags & F_CONTENT_LENGTH) != 0;
-    events->length = llhttp->content_length;
-    if (emit_header(events) < 0 ||
-        (events->is_batch && emit_head(events) < 0) ||
-        notify(events, CALLBACK_HEADERS_COMPLETE) < 0) {
-        return -1;
-    }
-    apply_skip_body(events);
-    if (llhttp->upgrade) {
-        llhttp->flags |= F_SKIPBODY;
-    }
-    return answer(events);
+    return check_position(events, p) ? HPE_USER : complete_head(events);
 }
 
 int
@@ -1247,15 +1348,7 @@ llhttp__on_message_complete(llhttp_t *llhttp,
 {
     Events *events = events_of(llhttp);
 
-    events->complete = true;
-    events->keep_alive = should_keep_alive(llhttp);
-    if (llhttp->status_code >= 200) {
-        events->skip_body = false;
-    }
-    if (notify(events, CALLBACK_MESSAGE_COMPLETE) < 0) {
-        return -1;
-    }
-    return answer(events);
+    return events->replay > 0 ? replay(events) : complete_message(events);
 }
 
 /* 1: another message may follow; 0: what follows is `Data after
@@ -1474,6 +1567,203 @@ stop(Events *events, int err)
     free_pieces(events);
 }
 
+/* Ordinary heads, see scan.h. They have no leniency but this, which is about
+ * what follows the last message. */
+enum {
+    SCAN_LENIENCIES = LENIENT_DATA_AFTER_CLOSE
+};
+
+static bool
+may_scan(const Events *events)
+{
+    const llhttp_t *llhttp = &events->llhttp;
+
+    return llhttp->_current == events->st->at_start &&
+           llhttp->type == HTTP_REQUEST &&
+           !(llhttp->lenient_flags & ~SCAN_LENIENCIES);
+}
+
+/* Whether no limit is met in this head. One that is is for llhttp: its hooks
+ * tell where. */
+static bool
+is_within_limits(const Events *events, const ScanHead *head, const char *data)
+{
+    const size_t *limits = events->policy.limits;
+
+    if (position(events, data) > events->quiet_end) {
+        return false; /* behind so many empty lines */
+    }
+    return !events->has_limits ||
+           (position(events, head->end) <= events->phase_end &&
+            head->target_len <= limits[LIMIT_URL] &&
+            head->count <= limits[LIMIT_HEADERS] &&
+            head->longest_name <= limits[LIMIT_HEADER_NAME] &&
+            head->longest_value <= limits[LIMIT_HEADER_VALUE]);
+}
+
+/* Note the answer of what stands for a hook; true: stop. */
+static inline bool
+stops(Events *events, int hook_answer)
+{
+    events->taken++;
+    events->replay_answer = hook_answer;
+    return hook_answer != 0;
+}
+
+/* What a header means to llhttp, between its name and its value. */
+static inline void
+understand(llhttp_t *llhttp, const ScanHead *head, const ScanHeader *header)
+{
+    llhttp->flags |= (uint16_t)header->flags;
+    if (header->flags & F_CONTENT_LENGTH) {
+        llhttp->content_length = head->content_length;
+    }
+}
+
+static bool
+take_headers(Events *events, const ScanHead *head)
+{
+    llhttp_t *llhttp = &events->llhttp;
+
+    for (size_t i = 0; i < head->count; i++) {
+        const ScanHeader *header = &head->headers[i];
+        const char *name = header->name;
+        const char *value = header->value;
+
+        if (events->is_batch) {
+            events->taken += 2; /* its name and its value do nothing */
+            understand(llhttp, head, header);
+            if (stops(events,
+                      gather_header(events,
+                                    name,
+                                    header->name_len,
+                                    value,
+                                    header->value_len))) {
+                return false;
+            }
+            continue;
+        }
+        if (stops(events, take_name(events, name, header->name_len))) {
+            return false;
+        }
+        understand(llhttp, head, header);
+        if (stops(events, take_value(events, value, header->value_len)) ||
+            stops(events,
+                  events->finishes_headers ? finish_header(events)
+                                           : answer(events))) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Do what the hooks would do for this head, and bring llhttp to the state
+ * that it would be in behind it. False: stopped by the last answer. */
+static bool
+take_head(Events *events, const ScanHead *head)
+{
+    llhttp_t *llhttp = &events->llhttp;
+
+    llhttp->finish = HTTP_FINISH_UNSAFE;
+    llhttp->content_length = 0;
+    if (stops(events, begin_message(events))) {
+        return false;
+    }
+    llhttp->method = head->method;
+    if (stops(events, take_url(events, head->target, head->target_len)) ||
+        stops(events, finish_start(events, CALLBACK_URL))) {
+        return false;
+    }
+    llhttp->http_major = 1;
+    llhttp->http_minor = head->minor;
+    if (!take_headers(events, head)) {
+        return false;
+    }
+    llhttp->upgrade = 0;
+    if (stops(events, complete_head(events))) {
+        return false;
+    }
+    if (llhttp__after_headers_complete(
+            llhttp, (const Byte *)head->end, NULL) == BODY_LENGTH) {
+        llhttp->_current = events->st->at_body;
+        return true;
+    }
+    if (stops(events, complete_message(events))) {
+        return false;
+    }
+    (void)llhttp__after_message_complete(
+        llhttp, (const Byte *)head->end, NULL); /* 1: scan_request said so */
+    llhttp->initial_message_completed = 1;
+    return true;
+}
+
+/* A callback raised, refused or paused in the middle of a head. To be in the
+ * state that llhttp would be in, llhttp is run over it after all, its hooks
+ * mute up to there. Returns its error. */
+static int
+catch_up(Events *events, const char *data, const char *end)
+{
+    llhttp_t *llhttp = &events->llhttp;
+    int err;
+
+    llhttp->flags = 0;
+    llhttp->content_length = 0;
+    llhttp->finish = HTTP_FINISH_SAFE;
+    events->replay = events->taken;
+    err = events->st->execute(llhttp, data, end);
+    assert(events->replay == 0 && err != HPE_OK);
+    hear(events, llhttp->error_pos); /* if it is to go on from there */
+    return err;
+}
+
+/* Take as many ordinary heads as data begins with, and let llhttp do the
+ * rest. Its error, or 0. */
+static int
+parse(Events *events, const char *data, const char *end)
+{
+    ScanHead head;
+
+    while (may_scan(events) && scan_request(&head, data, end) &&
+           is_within_limits(events, &head, data)) {
+        events->taken = 0;
+        if (!take_head(events, &head)) {
+            return catch_up(events, data, end);
+        }
+        data = head.end;
+        if (data == end) {
+            return HPE_OK;
+        }
+    }
+    return events->st->execute(&events->llhttp, data, end);
+}
+
+int
+events_learn(State *st)
+{
+    static const char text[] = "PUT / HTTP/1.1\r\nContent-Length: 1\r\n\r\nx";
+    const char *end = text + sizeof(text) - 1;
+    Events events = {.st = st};
+    Policy policy;
+    void *at_start;
+
+    policy_init_plain(&policy);
+    if (events_bind(&events, Py_None, HTTP_REQUEST, &policy) < 0) {
+        return -1;
+    }
+    /* at_start is NULL yet, so nothing is scanned. */
+    at_start = events.llhttp._current;
+    if (events_feed(&events, NULL, text, (size_t)(end - text) - 1) == 0) {
+        st->at_body = events.llhttp._current;
+        if (events_feed(&events, NULL, end - 1, 1) == 0 &&
+            events.llhttp._current == at_start) {
+            st->at_start = at_start;
+        }
+    }
+    events_clear(&events);
+    events_free(&events);
+    return 0;
+}
+
 int
 events_feed(Events *events, PyObject *whole, const char *data, size_t len)
 {
@@ -1493,7 +1783,7 @@ events_feed(Events *events, PyObject *whole, const char *data, size_t len)
     events->whole = whole;
     events->data = data;
     events->origin = (size_t)(uintptr_t)data - events->consumed;
-    err = events->st->execute(llhttp, data, end);
+    err = parse(events, data, end);
     if (err == HPE_OK && check_position(events, end)) {
         llhttp->error = err = HPE_USER;
         llhttp->error_pos = end;

@@ -123,7 +123,10 @@ typedef struct {
     bool skip_body;        /* of the next response that is final */
     bool in_name;          /* of a chunk extension; pieces follow */
     bool in_value;
-    bool pausing; /* a callback asked for it */
+    bool pausing;      /* a callback asked for it */
+    unsigned taken;    /* parts of a scanned head, so far */
+    unsigned replay;   /* hooks that are mute, see catch_up */
+    int replay_answer; /* of the last of them */
     Callback callbacks[CALLBACK_COUNT];
 } Events;
 
@@ -133,6 +136,10 @@ int events_bind(Events *events,
                 PyObject *protocol,
                 llhttp_type_t type,
                 Policy *policy /* steals its contents on success */);
+
+/* Find out by which numbers llhttp knows its states; once, when the module is
+ * made. 0, or -1 with an exception. */
+int events_learn(State *st);
 
 /* Start afresh, with the same callbacks, policy and leniencies. */
 void events_reset(Events *events);

@@ -142,6 +142,10 @@ typedef struct {
 typedef struct {
     /* llhttp's state machine, in the version that suits this processor. */
     int (*execute)(llhttp_t *, const char *, const char *);
+    /* Its states between two requests, NULL if unknown, and before a body of
+     * a known length; see events.c. */
+    void *at_start;
+    void *at_body;
     PyObject *objects[OBJECT_COUNT]; /* owned */
     /* Bytes objects of common header names and values, by token_hash, open
      * addressing; a server that sees the same object again finds its hash

@@ -15,7 +15,7 @@ from tests.conftest import ROOT
 LAYERS = {
     'httptools': [
         'state errors llhttp_sse42',
-        'spans head policy',
+        'spans head policy scan',
         'events',
         'parser url writer',
         'module',

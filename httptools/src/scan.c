@@ -1,0 +1,316 @@
+#include "scan.h"
+
+#include <llhttp.h>
+
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
+
+/* What a byte may be part of; compare RFC 9110 5.6.2 and 5.5. */
+enum {
+    IN_NAME = 1 << 0,   /* tchar */
+    IN_VALUE = 1 << 1,  /* field-vchar, SP, HTAB */
+    IN_TARGET = 1 << 2, /* visible, but for '#', which llhttp counts */
+    NV = IN_NAME | IN_VALUE,
+    VT = IN_VALUE | IN_TARGET,
+    ALL = IN_NAME | IN_VALUE | IN_TARGET
+};
+
+static const uint8_t CLASSES[256] = {
+    ['\t'] = IN_VALUE,   [' '] = IN_VALUE,
+    ['!'] = ALL,         ['"'] = VT,
+    ['#'] = NV,          ['$'] = ALL,
+    ['%'] = ALL,         ['&'] = ALL,
+    ['\''] = ALL,        ['('] = VT,
+    [')'] = VT,          ['*'] = ALL,
+    ['+'] = ALL,         [','] = VT,
+    ['-'] = ALL,         ['.'] = ALL,
+    ['/'] = VT,          ['0' ... '9'] = ALL,
+    [':' ... '@'] = VT,  ['A' ... 'Z'] = ALL,
+    ['[' ... ']'] = VT,  ['^' ... '`'] = ALL,
+    ['a' ... 'z'] = ALL, ['{'] = VT,
+    ['|'] = ALL,         ['}'] = VT,
+    ['~'] = ALL,         [0x80 ... 0xff] = IN_VALUE,
+};
+
+/* The first byte that is not of the class. */
+static inline const char *
+skip_class(const char *at, const char *end, unsigned wanted)
+{
+    while (at < end && (CLASSES[(unsigned char)*at] & wanted)) {
+        at++;
+    }
+    return at;
+}
+
+/* The same for 16 bytes together, where there are so many. Each of the three
+ * comes to the same byte as its class; a name stops early at what is rare in
+ * one. */
+#ifdef __SSE2__
+
+static inline __m128i
+load(const char *at)
+{
+    return _mm_loadu_si128((const __m128i_u *)at);
+}
+
+static inline __m128i
+is_between(__m128i bytes, char first, char last)
+{
+    return _mm_and_si128(
+        _mm_cmpgt_epi8(bytes, _mm_set1_epi8((char)(first - 1))),
+        _mm_cmplt_epi8(bytes, _mm_set1_epi8((char)(last + 1))));
+}
+
+/* A bit for each byte that ends it. */
+static inline unsigned
+ends_name(__m128i bytes)
+{
+    __m128i letters =
+        is_between(_mm_or_si128(bytes, _mm_set1_epi8(0x20)), 'a', 'z');
+    __m128i others = _mm_or_si128(is_between(bytes, '0', '9'),
+                                  _mm_cmpeq_epi8(bytes, _mm_set1_epi8('-')));
+
+    return (unsigned)_mm_movemask_epi8(_mm_or_si128(letters, others)) ^ 0xffff;
+}
+
+static inline unsigned
+ends_value(__m128i bytes)
+{
+    __m128i below = _mm_cmpeq_epi8(_mm_min_epu8(bytes, _mm_set1_epi8(0x1f)),
+                                   bytes); /* the space */
+    __m128i tabs = _mm_cmpeq_epi8(bytes, _mm_set1_epi8('\t'));
+    __m128i dels = _mm_cmpeq_epi8(bytes, _mm_set1_epi8(0x7f));
+
+    return (unsigned)_mm_movemask_epi8(
+        _mm_or_si128(_mm_andnot_si128(tabs, below), dels));
+}
+
+static inline unsigned
+ends_target(__m128i bytes)
+{
+    __m128i visible = is_between(bytes, '!', '~');
+    __m128i hashes = _mm_cmpeq_epi8(bytes, _mm_set1_epi8('#'));
+
+    return (unsigned)_mm_movemask_epi8(_mm_andnot_si128(hashes, visible)) ^
+           0xffff;
+}
+
+static inline const char *
+skip(const char *at,
+     const char *end,
+     unsigned (*ends)(__m128i bytes),
+     unsigned wanted)
+{
+    while (end - at >= 16) {
+        unsigned mask = ends(load(at));
+
+        if (mask != 0) {
+            return at + __builtin_ctz(mask);
+        }
+        at += 16;
+    }
+    return skip_class(at, end, wanted);
+}
+
+#define skip_name(at, end) skip(at, end, ends_name, IN_NAME)
+#define skip_value(at, end) skip(at, end, ends_value, IN_VALUE)
+#define skip_target(at, end) skip(at, end, ends_target, IN_TARGET)
+
+#else
+
+#define skip_name(at, end) skip_class(at, end, IN_NAME)
+#define skip_value(at, end) skip_class(at, end, IN_VALUE)
+#define skip_target(at, end) skip_class(at, end, IN_TARGET)
+
+#endif
+
+static inline bool
+starts_with(const char *at, const char *end, const char *text, size_t len)
+{
+    return (size_t)(end - at) >= len && memcmp(at, text, len) == 0;
+}
+
+/* The same letters, whatever their case; `text` is in lower case and has
+ * nothing but letters and '-', which | 0x20 leaves as it is. */
+static bool
+is_word(const char *at, size_t len, const char *text)
+{
+    if (strlen(text) != len) {
+        return false;
+    }
+    for (size_t i = 0; i < len; i++) {
+        if ((at[i] | 0x20) != text[i]) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Behind the method and its space, or NULL. CONNECT is never ordinary. */
+static inline const char *
+scan_method(ScanHead *head, const char *at, const char *end)
+{
+    if (starts_with(at, end, "GET ", 4)) {
+        head->method = HTTP_GET;
+        return at + 4;
+    }
+    if (starts_with(at, end, "POST ", 5)) {
+        head->method = HTTP_POST;
+        return at + 5;
+    }
+    if (starts_with(at, end, "HEAD ", 5)) {
+        head->method = HTTP_HEAD;
+        return at + 5;
+    }
+    if (starts_with(at, end, "PUT ", 4)) {
+        head->method = HTTP_PUT;
+        return at + 4;
+    }
+    if (starts_with(at, end, "DELETE ", 7)) {
+        head->method = HTTP_DELETE;
+        return at + 7;
+    }
+    if (starts_with(at, end, "PATCH ", 6)) {
+        head->method = HTTP_PATCH;
+        return at + 6;
+    }
+    if (starts_with(at, end, "OPTIONS ", 8)) {
+        head->method = HTTP_OPTIONS;
+        return at + 8;
+    }
+    return NULL;
+}
+
+/* A length that cannot overflow: at most 18 digits, and nothing else. */
+static bool
+scan_length(ScanHead *head, const ScanHeader *header)
+{
+    uint64_t length = 0;
+
+    if (header->value_len > 18) {
+        return false;
+    }
+    for (size_t i = 0; i < header->value_len; i++) {
+        unsigned digit = (unsigned)(unsigned char)header->value[i] - '0';
+
+        if (digit > 9) {
+            return false;
+        }
+        length = length * 10 + digit;
+    }
+    head->content_length = length;
+    return true;
+}
+
+/* The headers that have a meaning for llhttp: their flags, or false if it has
+ * to look at them itself. Told apart by their lengths first. */
+static bool
+scan_meaning(ScanHead *head, ScanHeader *header, unsigned seen)
+{
+    const char *name = header->name;
+    size_t len = header->name_len;
+
+    switch (len) {
+    case sizeof("upgrade") - 1:
+        return !is_word(name, len, "upgrade");
+    case sizeof("connection") - 1:
+        if (!is_word(name, len, "connection")) {
+            return true;
+        }
+        header->flags = F_CONNECTION_KEEP_ALIVE;
+        return is_word(header->value, header->value_len, "keep-alive");
+    case sizeof("content-length") - 1:
+        if (!is_word(name, len, "content-length")) {
+            return true;
+        }
+        header->flags = F_CONTENT_LENGTH;
+        return !(seen & F_CONTENT_LENGTH) && scan_length(head, header);
+    case sizeof("proxy-connection") - 1:
+        return !is_word(name, len, "proxy-connection");
+    case sizeof("transfer-encoding") - 1:
+        return !is_word(name, len, "transfer-encoding");
+    default:
+        return true;
+    }
+}
+
+/* Behind a header's line, or NULL. */
+static inline const char *
+scan_header(ScanHead *head,
+            ScanHeader *header,
+            const char *at,
+            const char *end,
+            unsigned seen)
+{
+    const char *stop = skip_name(at, end);
+
+    if (stop < end && *stop != ':') {
+        stop = skip_class(stop, end, IN_NAME); /* a rare byte */
+    }
+    if (stop == at || end - stop < 4 || *stop != ':') {
+        return NULL;
+    }
+    header->name = at;
+    header->name_len = (size_t)(stop - at);
+    at = stop + 1;
+    at += *at == ' ';
+    stop = skip_value(at, end);
+    /* More whitespace, an empty value, the end of the data in it, or a line
+     * that goes on in the next one: not ordinary. */
+    if (stop == at || *at == ' ' || *at == '\t' || end - stop < 3 ||
+        stop[0] != '\r' || stop[1] != '\n' || stop[2] == ' ' ||
+        stop[2] == '\t') {
+        return NULL;
+    }
+    header->value = at;
+    header->value_len = (size_t)(stop - at);
+    header->flags = 0;
+    head->longest_name = Py_MAX(head->longest_name, header->name_len);
+    head->longest_value = Py_MAX(head->longest_value, header->value_len);
+    return scan_meaning(head, header, seen) ? stop + 2 : NULL;
+}
+
+bool
+scan_request(ScanHead *head, const char *data, const char *data_end)
+{
+    const char *at = scan_method(head, data, data_end);
+    const char *stop;
+    unsigned seen = 0;
+
+    if (at == NULL || at == data_end || *at != '/') {
+        return false;
+    }
+    stop = skip_target(at, data_end);
+    head->target = at;
+    head->target_len = (size_t)(stop - at);
+    if (!starts_with(stop, data_end, " HTTP/1.", 8) || data_end - stop < 13 ||
+        (stop[8] != '0' && stop[8] != '1') || stop[9] != '\r' ||
+        stop[10] != '\n') {
+        return false;
+    }
+    head->minor = (uint8_t)(stop[8] - '0');
+    head->count = 0;
+    head->longest_name = head->longest_value = 0;
+    head->content_length = 0;
+    at = stop + 11;
+    while (*at != '\r') {
+        ScanHeader *header = &head->headers[head->count];
+
+        if (head->count == SCAN_MAX_HEADERS) {
+            return false;
+        }
+        at = scan_header(head, header, at, data_end, seen);
+        if (at == NULL) {
+            return false;
+        }
+        seen |= header->flags;
+        head->count++;
+    }
+    if (data_end - at < 2 || at[1] != '\n') {
+        return false;
+    }
+    head->end = at + 2;
+    /* Without it, HTTP/1.0 ends the connection. */
+    return head->minor == 1 || (seen & F_CONNECTION_KEEP_ALIVE);
+}
