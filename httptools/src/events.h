@@ -124,6 +124,7 @@ typedef struct {
     bool in_name;          /* of a chunk extension; pieces follow */
     bool in_value;
     bool pausing; /* a callback asked for it */
+    bool relaxed; /* LENIENT_HEADER_VALUE_RELAXED, which is set from it */
     Callback callbacks[CALLBACK_COUNT];
 } Events;
 
