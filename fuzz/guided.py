@@ -25,7 +25,7 @@ import sysconfig
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from . import messages
 
@@ -41,14 +41,14 @@ LONGEST = 2048  # bytes of an input
 KEPT_SIZE = 150_000  # bytes of fuzz/corpus
 
 
-def fail(message: str) -> None:
+def fail(message: str) -> NoReturn:
     sys.exit(f'error: {message}')
 
 
 def clang() -> str:
     """CLANG, else the newest clang on PATH."""
     if given := os.environ.get('CLANG'):
-        return given
+        return shutil.which(given) or fail(f'CLANG={given} is not there')
     found: dict[int, str] = {}
     for folder in os.get_exec_path():
         for path in Path(folder).glob('clang*'):
