@@ -7,7 +7,7 @@ DEV = $(PYTHON) .ci/dev.py
 
 .DEFAULT_GOAL := help
 .PHONY: help serve build test test-all lint format debug asan portable \
-	bench fuzz upstream dist clean check-python
+	bench fuzz fuzz-c upstream dist clean check-python
 
 help:  ## say what each verb does
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' \
@@ -45,6 +45,9 @@ bench: check-python  ## measure ours beside its peers; ARGS=--quick: does it wor
 
 fuzz: check-python  ## feed random bytes to ours and to httptools; ARGS='--seconds 600'
 	@$(DEV) fuzz $(ARGS)
+
+fuzz-c: check-python  ## fuzz the C parser, guided by coverage, sanitized; needs clang
+	@$(DEV) fuzz-c $(ARGS)
 
 upstream: check-python  ## run the test suites of the projects that we stand in for
 	@$(DEV) upstream $(ARGS)

@@ -30,8 +30,9 @@ from typing import NoReturn
 ROOT = Path(__file__).resolve().parent.parent
 C_FILES = (
     *('include/*.h', 'httptools/src/*.[ch]', 'uvloop_core/src/*.[ch]'),
-    'bench/*.c',
+    *('bench/*.c', 'fuzz/*.c'),
 )
+TYPING_SAMPLE = 'tests/httptools/typing_sample.py'
 GROUPS = ('build', 'test', 'lint')  # of tools; each includes the one before
 TYPED = ('httptools', 'uvloop_core', 'examples/server')
 
@@ -341,6 +342,10 @@ def do_fuzz(arguments: list[str]) -> NoReturn:
     exec_module('fuzz.differential', arguments)
 
 
+def do_fuzz_c(arguments: list[str]) -> NoReturn:
+    exec_module('fuzz.guided', arguments)
+
+
 def do_test(arguments: list[str]) -> int:
     marks = select('not slow and not build')
     return pytest(this_python(), 'release', marks + arguments)
@@ -442,6 +447,13 @@ def lint_commands(tools: Path, database: str) -> Iterator[list[str]]:
         '.ci/dev.py',
         'bench',
         'fuzz',
+    ]
+    yield [f'{tools}/mypy', '--no-error-summary', '--strict', TYPING_SAMPLE]
+    yield [
+        f'{tools}/pyright',
+        '--pythonpath',
+        f'{tools}/python',
+        TYPING_SAMPLE,
     ]
     yield [
         f'{tools}/stubtest',

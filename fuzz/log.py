@@ -62,11 +62,14 @@ class Connection:
         )
         parser = make(protocol)
         if self.random.random() < 0.35:
-            count = self.random.choice([1, 1, 3, 10])
-            for name in self.random.sample(LENIENCIES, count):
-                given = {f'lenient_{name}': self.random.random() < 0.7}
-                parser.set_dangerous_leniencies(**given)
+            self.set_leniencies(parser)
         return parser
+
+    def set_leniencies(self, parser: Any) -> None:
+        count = self.random.choice([1, 1, 3, 10])
+        for name in self.random.sample(LENIENCIES, count):
+            given = {f'lenient_{name}': self.random.random() < 0.7}
+            parser.set_dangerous_leniencies(**given)
 
     def callback(self, name: str) -> Any:
         def called(*args: bytes) -> int:
@@ -105,6 +108,8 @@ class Connection:
                 if errors > 2:
                     break
             self.log.append(self.state())
+            if self.random.random() < 0.01:
+                self.set_leniencies(self.parser)
         return self.log
 
 

@@ -1,4 +1,4 @@
-"""Random messages: valid ones, mutated ones, and shapes that smuggle.
+"""Random messages: valid, mutated, of shapes that smuggle, or anything.
 
 Everything is drawn from one random.Random, so that two interpreters with the
 same seed make the same messages.
@@ -9,7 +9,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from random import Random
 
-METHODS = b'GET POST PUT HEAD OPTIONS DELETE QUERY CONNECT PRI SETUP get'
+METHODS = b"""
+    GET POST PUT HEAD OPTIONS DELETE QUERY CONNECT PRI SETUP get ACL ANNOUNCE
+    BIND CHECKOUT COPY DESCRIBE FLUSH GET_PARAMETER LINK LOCK M-SEARCH MERGE
+    MKACTIVITY MKCALENDAR MKCOL MOVE NOTIFY PATCH PAUSE PLAY PROPFIND PROPPATCH
+    PURGE REBIND RECORD REDIRECT REPORT SEARCH SET_PARAMETER SOURCE SUBSCRIBE
+    TEARDOWN TRACE UNBIND UNLINK UNLOCK UNSUBSCRIBE
+""".split()
 TARGETS = (
     *(b'/', b'/a/b?c=d#e', b'*', b'http://u:p@h:80/x?y', b'h:443'),
     *(b'/\xc3\xa9', b'', b'/a b', b'//', b'http://', b'/' + b'x' * 40),
@@ -99,10 +105,9 @@ def body(random: Random) -> bytes:
 
 def message(random: Random, is_request: bool) -> bytes:
     if is_request:
-        methods = METHODS.split()
         first = b' '.join(
             [
-                pick(random, methods, 5),
+                pick(random, METHODS, 5),
                 pick(random, TARGETS, 4),
                 pick(random, VERSIONS, 10),
             ]
@@ -140,12 +145,110 @@ def mutated(random: Random, data: bytes) -> bytes:
     return bytes(changed)
 
 
+def field(random: Random) -> bytes:
+    """A header line that frames nothing."""
+    name = random.choice(
+        [b'Host', b'Accept', b'X-A', b'cookie', b'Te', b'Via']
+    )
+    value = random.choice(
+        [b'h', b'*/*', b'a=b; c="d"', b'x' * 70, b'a\xff', b'']
+    )
+    return name + random.choice([b': ', b':', b':\t ']) + value + b'\r\n'
+
+
+def framed(random: Random, is_request: bool) -> bytes:
+    """A message whose body is what its head says."""
+    lines = [field(random) for _ in range(random.choice([0, 1, 3, 8, 20]))]
+    content = random.randbytes(random.choice([1, 2, 5, 16, 17, 100, 300]))
+    kind = random.random()
+    if kind < 0.35:
+        lines.append(b'Content-Length: %d\r\n' % len(content))
+    elif kind < 0.7:
+        lines.append(b'Transfer-Encoding: chunked\r\n')
+        content = encoded(random, content)
+    else:
+        content = b''
+        if not is_request or random.random() < 0.2:
+            lines.append(b'Content-Length: 0\r\n')
+    connection = random.choice([b'', b'', b'', b'keep-alive', b'a, b'])
+    if random.random() < 0.05:
+        connection = b'close'
+    elif random.random() < 0.08:
+        connection = b'keep-alive, Upgrade'
+        lines.append(b'Upgrade: ' + random.choice([b'h2c', b'websocket, x']))
+    if connection:
+        lines.append(b'Connection: ' + connection + b'\r\n')
+    random.shuffle(lines)
+    version = random.choice([b'HTTP/1.1'] * 19 + [b'HTTP/1.0'])
+    if is_request:
+        method = random.choice(
+            METHODS[:6] if random.random() < 0.9 else METHODS
+        )
+        first = method + b' ' + random.choice(TARGETS[:4]) + b' ' + version
+    else:
+        first = version + b' ' + pick(random, STATUSES[:13], 4)
+    return first + b'\r\n' + b''.join(lines) + b'\r\n' + content
+
+
+def encoded(random: Random, content: bytes) -> bytes:
+    """In chunks, perhaps with extensions and trailers."""
+    parts = []
+    while content:
+        size = random.randrange(1, len(content) + 1)
+        zeros = b'0' * random.choice([0, 0, 0, 1, 9])
+        parts.append(zeros + random.choice([b'%x', b'%X']) % size)
+        parts.append(random.choice(EXTENSIONS) + b'\r\n')
+        parts.append(content[:size] + b'\r\n')
+        content = content[size:]
+    trailers = [field(random) for _ in range(random.choice([0, 0, 0, 1, 3]))]
+    return b''.join([*parts, b'0\r\n', *trailers, b'\r\n'])
+
+
+def smuggling(random: Random, is_request: bool) -> bytes:
+    """Two lengths, or one that is odd, before a message in the body."""
+    names = (b'Content-Length', b'Transfer-Encoding', b'transfer-encoding')
+    inner = framed(random, is_request)
+    size = random.choice([len(inner), len(inner), 0, 3, len(inner) + 9])
+    lines = [field(random)]
+    for name in random.choices(names, k=random.choice([1, 1, 2, 2, 3])):
+        value = random.choice(
+            [b'%d', b'%d', b'0%d', b'+%d', b'%d, %d', b'%d ', b'0x%x', b'-%d']
+        )
+        value = value.replace(b'%d', b'%d' % size).replace(b'%x', b'%x' % size)
+        if name != b'Content-Length':
+            value = random.choice(VALUES[b'Transfer-Encoding'])
+        space = random.choice(
+            [b': '] * 9 + [b':', b' : ', b':\r\n ', b':\x0b']
+        )
+        lines.append(name + space + value + end_of_line(random))
+    if random.random() < 0.3:
+        lines.append(b'Connection: upgrade\r\n')
+        lines.append(
+            random.choice([b'Upgrade: h2c\r\n', b'Upgrade:\r\n', b''])
+        )
+    content = random.choice(
+        [inner, encoded(random, inner), b'0\r\n\r\n' + inner, b'%x' % size]
+    )
+    if is_request:
+        first = random.choice(
+            [b'POST / HTTP/1.1', b'GET /x HTTP/1.0', b'GET /']
+        )
+    else:
+        first = random.choice([b'HTTP/1.1 200 OK', b'HTTP/1.0 304 N'])
+    random.shuffle(lines)
+    head = first + end_of_line(random) + b''.join(lines)
+    return head + end_of_line(random) + content
+
+
 def connection(random: Random) -> tuple[bool, bytes]:
     """What comes over one connection: is it requests, and the bytes."""
     is_request = random.random() < 0.55
-    count = random.choice([1, 1, 1, 2, 3])
-    data = b''.join(message(random, is_request) for _ in range(count))
-    return is_request, mutated(random, data) if random.random() < 0.3 else data
+    kind = random.random()
+    make = framed if kind < 0.65 else smuggling if kind < 0.8 else message
+    count = random.choice([1, 1, 1, 2, 3, 5])
+    data = b''.join(make(random, is_request) for _ in range(count))
+    changes = 0.3 <= kind < 0.65 or random.random() < 0.1
+    return is_request, mutated(random, data) if changes else data
 
 
 def cut(random: Random, data: bytes) -> list[bytes]:

@@ -979,8 +979,10 @@ llhttp__on_method_complete(llhttp_t *llhttp,
 {
     Events *events = events_of(llhttp);
 
-    events->token_end = position(events, p);
-    hear(events, p);
+    if (events->replay == 0) {
+        events->token_end = position(events, p);
+        hear(events, p);
+    }
     return 0;
 }
 
@@ -1525,6 +1527,7 @@ events_bind(Events *events,
         events->callbacks[CALLBACK_TRAILER].function != NULL;
     events->llhttp.type = (uint8_t)type;
     events->llhttp.lenient_flags = 0;
+    events->relaxed = false;
     events_reset(events);
     release_callbacks(found); /* last: it may run Python code */
     policy_clear(&old_policy);
@@ -1565,6 +1568,52 @@ stop(Events *events, int err)
     /* No hook is called any more (after an upgrade: nothing is pending), and
      * the pieces point into the data. */
     free_pieces(events);
+}
+
+/* How many of these bytes are certainly of a body. */
+static size_t
+count_body(const Events *events, size_t len)
+{
+    uint64_t rest = events->llhttp.content_length;
+
+    if (events->phase != PHASE_BODY) {
+        return 0;
+    }
+    if (events->kind == BODY_UNTIL_EOF || rest > len) {
+        return len;
+    }
+    return (size_t)rest;
+}
+
+/* With LENIENT_HEADER_VALUE_RELAXED, llhttp 9.4.3 looks at a NUL in a header
+ * value for ever. So each NUL outside of bodies is parsed by itself and
+ * without it: llhttp then refuses those in values, as it is meant to. */
+static int
+execute_relaxed(Events *events, const char *data, const char *end)
+{
+    llhttp_t *llhttp = &events->llhttp;
+    const char *from = data;
+    int err = HPE_OK;
+
+    while (err == HPE_OK && data < end) {
+        const char *nul = memchr(from, '\0', (size_t)(end - from));
+
+        if (data != nul) {
+            llhttp->lenient_flags |= LENIENT_HEADER_VALUE_RELAXED;
+            err = events->st->execute(llhttp, data, nul == NULL ? end : nul);
+            llhttp->lenient_flags &= (uint16_t)~LENIENT_HEADER_VALUE_RELAXED;
+        }
+        if (err != HPE_OK || nul == NULL) {
+            break;
+        }
+        data = nul;
+        from = nul + count_body(events, (size_t)(end - nul));
+        if (from == nul) {
+            from = data = nul + 1;
+            err = events->st->execute(llhttp, nul, data);
+        }
+    }
+    return err;
 }
 
 /* Ordinary heads, see scan.h. They have no leniency but this, which is about
@@ -1783,7 +1832,12 @@ events_feed(Events *events, PyObject *whole, const char *data, size_t len)
     events->whole = whole;
     events->data = data;
     events->origin = (size_t)(uintptr_t)data - events->consumed;
-    err = parse(events, data, end);
+    if (events->relaxed && len > 0) {
+        err = execute_relaxed(events, data, end);
+    }
+    else {
+        err = parse(events, data, end);
+    }
     if (err == HPE_OK && check_position(events, end)) {
         llhttp->error = err = HPE_USER;
         llhttp->error_pos = end;

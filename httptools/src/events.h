@@ -127,6 +127,7 @@ typedef struct {
     unsigned taken;    /* parts of a scanned head, so far */
     unsigned replay;   /* hooks that are mute, see catch_up */
     int replay_answer; /* of the last of them */
+    bool relaxed;      /* LENIENT_HEADER_VALUE_RELAXED, which is set from it */
     Callback callbacks[CALLBACK_COUNT];
 } Events;
 

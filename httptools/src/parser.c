@@ -447,6 +447,7 @@ set_dangerous_leniencies_meth(PyObject *self,
         return NULL;
     }
     flags = parser->events.llhttp.lenient_flags;
+    flags |= parser->events.relaxed ? LENIENT_HEADER_VALUE_RELAXED : 0u;
     for (int i = 0; i < LENIENCY_COUNT; i++) {
         const char *name = PyUnicode_AsUTF8(names[LENIENT_NAMES[i]]);
         int value = read_leniency(values[i], name);
@@ -461,6 +462,8 @@ set_dangerous_leniencies_meth(PyObject *self,
             flags &= ~LENIENCIES[i];
         }
     }
+    parser->events.relaxed = (flags & LENIENT_HEADER_VALUE_RELAXED) != 0;
+    flags &= ~(unsigned)LENIENT_HEADER_VALUE_RELAXED; /* events.c sets it */
     parser->events.llhttp.lenient_flags = (uint16_t)flags;
     Py_RETURN_NONE;
 }

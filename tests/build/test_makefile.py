@@ -11,8 +11,8 @@ import pytest
 from tests.conftest import ROOT
 
 VERBS = """
-    serve test test-all lint format debug asan portable bench upstream dist
-    clean
+    serve test test-all lint format debug asan portable bench fuzz fuzz-c
+    upstream dist clean
 """.split()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from httptools_cases import ways
 
 from httptools import (
     HttpParserError,
@@ -214,6 +215,54 @@ def test_header_value_relaxed_is_the_last_leniency() -> None:
     parser.set_dangerous_leniencies(*[None] * 10, True)
 
     parser.feed_data(b'GET / HTTP/1.1\r\nA: a\x01b\r\n\r\n')
+
+
+RELAXED = {'lenient_header_value_relaxed': True}
+
+
+@pytest.mark.parametrize(
+    'lines',
+    [b'A:\0', b'A: a\0b', b'Connection: close\0', b'\r\n0\r\nA: \0'],
+)
+def test_relaxed_header_value_holds_no_nul(lines: bytes) -> None:
+    """llhttp by itself would look at the NUL again for ever."""
+    head = b'POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n'
+
+    for pieces in ways(head + lines + b'\r\n\r\n'):
+        parser = HttpRequestParser(None)
+        parser.set_dangerous_leniencies(**RELAXED)
+        with pytest.raises(HttpParserError) as caught:
+            for piece in pieces:
+                parser.feed_data(piece)
+        assert caught.value.args == ('Invalid header value char',)
+
+
+def test_relaxed_header_values_leave_the_nuls_of_bodies_alone() -> None:
+    data = (
+        b'POST / HTTP/1.1\r\nA: \x01\r\nContent-Length: 4\r\n\r\n\0a\0\0'
+        b'POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n'
+        b'3\r\n\0\0b\r\n0\r\nA: \x01\r\n\r\n'
+    )
+
+    for pieces in ways(data):
+        log = Log()
+        parser = HttpRequestParser(log)
+        parser.set_dangerous_leniencies(**RELAXED)
+        for piece in pieces:
+            parser.feed_data(piece)
+        parts = [part for part in log.log if part != 'complete']
+        assert b''.join(parts) == b'\0a\0\0\0\0b'
+
+
+def test_relaxed_header_values_begin_and_end_with_a_feed() -> None:
+    class Protocol:
+        def on_message_begin(self) -> None:
+            parser.set_dangerous_leniencies(**RELAXED)
+
+    parser = HttpRequestParser(Protocol())
+
+    with pytest.raises(HttpParserError):
+        parser.feed_data(b'GET / HTTP/1.1\r\nA: a\0b\r\n\r\n')
 
 
 H2C = (

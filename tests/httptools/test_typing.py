@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import importlib.util
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -36,6 +38,23 @@ def needs(module: str) -> None:
 def test_package_is_marked_as_typed() -> None:
     assert (PACKAGE / 'py.typed').exists()
     assert (PACKAGE / '_http.pyi').exists()
+
+
+def test_sample_uses_every_name_of_the_stubs() -> None:
+    """But for the base, which only the stubs name, and for pickling."""
+    needless = 'self cls state _HttpParser __init__ __new__ __reduce__'
+    names = set()
+    for node in ast.walk(ast.parse((PACKAGE / '_http.pyi').read_text())):
+        if isinstance(node, ast.ClassDef | ast.FunctionDef):
+            names.add(node.name)
+        elif isinstance(node, ast.AnnAssign):
+            names.add(ast.unparse(node.target))
+        elif isinstance(node, ast.arg):
+            names.add(node.arg)
+
+    used = set(re.findall(r'\w+', SAMPLE.read_text()))
+
+    assert names - {*needless.split(), '__setstate__'} <= used
 
 
 @pytest.mark.slow

@@ -17,6 +17,8 @@ from httptools import (
     HttpResponseParser,
     parse_url,
 )
+from httptools._http import __version__ as compiled_version
+from httptools._http import llhttp_version
 from httptools.parser.errors import HttpParserError as SameError
 from httptools.parser.url_parser import URL
 
@@ -32,8 +34,35 @@ class Partial:
 
 
 class Whole(HTTPProtocol):
+    def __init__(self) -> None:
+        self.log: list[bytes] = []
+
     def on_message_begin(self) -> None:
-        return None
+        self.log.clear()
+
+    def on_url(self, url: bytes) -> None:
+        self.log.append(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self.log += [name, value]
+
+    def on_headers_complete(self) -> None:
+        self.log.append(b'')
+
+    def on_body(self, body: bytes) -> None:
+        self.log.append(body)
+
+    def on_message_complete(self) -> None:
+        self.log.append(b'')
+
+    def on_chunk_header(self) -> None:
+        self.log.append(b'')
+
+    def on_chunk_complete(self) -> None:
+        self.log.append(b'')
+
+    def on_status(self, status: bytes) -> None:
+        self.log.append(status)
 
 
 class Subclass(HttpRequestParser):
@@ -137,9 +166,74 @@ def use_state(parser: HttpResponseParser) -> tuple[int | None, bool, bytes]:
     return parser.content_length, parser.keep_alive, parser.chunk_extensions
 
 
+def use_options() -> HttpResponseParser:
+    return HttpResponseParser(
+        None,
+        on_error=print,
+        header_names='raw',
+        strip_ows=False,
+        upgrades=None,
+        strict=False,
+        max_head=None,
+        max_url=None,
+        max_headers=128,
+        max_header_name=256,
+        max_header_value=32768,
+        max_trailers=None,
+        max_chunk_extensions=None,
+        max_body=1 << 20,
+        reject_http09=True,
+        reject_versions=True,
+        reject_te_in_http10=True,
+        reject_codings=True,
+        reject_duplicates=True,
+        reject_obs_text=True,
+        reject_spaces=True,
+        reject_trailers=True,
+        require_host=False,
+    )
+
+
+def use_leniencies(parser: HttpRequestParser) -> None:
+    parser.set_dangerous_leniencies(
+        lenient_headers=None,
+        lenient_chunked_length=True,
+        lenient_keep_alive=True,
+        lenient_transfer_encoding=True,
+        lenient_version=True,
+        lenient_data_after_close=True,
+        lenient_optional_lf_after_cr=True,
+        lenient_optional_cr_before_lf=True,
+        lenient_optional_crlf_after_chunk=True,
+        lenient_spaces_after_chunk_size=True,
+        lenient_header_value_relaxed=False,
+    )
+
+
+def use_flags(flags: int) -> list[str]:
+    names: dict[int, str] = {
+        httptools.KEEP_ALIVE: 'keep-alive',
+        httptools.UPGRADE: 'upgrade',
+        httptools.CHUNKED: 'chunked',
+        httptools.HAS_BODY: 'body',
+        httptools.EXPECT_100: 'expect',
+    }
+    return [name for flag, name in names.items() if flags & flag]
+
+
+def make_url() -> tuple[str, bytes | None, int | None]:
+    url = URL(b'http', b'h', 80, b'/', None, None, None)
+    return llhttp_version + compiled_version, url.host, url.port
+
+
 def use_writer() -> int:
     buffers = httptools.build_response(
-        200, [(b'a', b'b')], [b'c', bytearray(b'd')], chunked=True
+        200,
+        [(b'a', b'b')],
+        [b'c', bytearray(b'd')],
+        reason=b'OK',
+        date=False,
+        chunked=True,
     )
     buffers += httptools.build_chunk(b'e')
     return sum(len(memoryview(buffer)) for buffer in buffers)

@@ -71,24 +71,36 @@ def write_files(folder: Path, files: dict[str, str]) -> None:
         path.write_text(text)
 
 
-def fetch_uvloop(folder: Path) -> Path:
-    """Have pip bring uvloop's sdist, by the pinned hash; its folder."""
-    line = re.search(r'^uvloop==(\S+) .*', PINS.read_text(), re.MULTILINE)
-    assert line is not None
-    requirements = folder / 'requirements.txt'
-    requirements.write_text(line[0] + '\n')
-    command = [
-        *(sys.executable, '-m', 'pip', 'download', '--quiet', '--no-input'),
-        *('--no-deps', '--no-binary=:all:', '--no-build-isolation'),
-        *('--require-hashes', f'--requirement={requirements}'),
-        f'--dest={folder}',
-    ]
-    environ = runpy.run_path(str(FETCH))['pip_environment']()
+def requirement(path: Path, name: str) -> str:
+    """The line of a file of pins that begins with it."""
+    line = re.search(rf'^{name}==.*', path.read_text(), re.MULTILINE)
+    assert line is not None, f'{path} does not pin {name}'
+    return line[0]
+
+
+def pip(arguments: list[str], environ: dict[str, str]) -> None:
+    command = [sys.executable, '-m', 'pip', '--quiet', '--no-input']
+    cleaned = runpy.run_path(str(FETCH))['pip_environment']()
     done = subprocess.run(
-        command, env=environ, capture_output=True, text=True, check=False
+        [*command, *arguments],
+        env={**cleaned, **environ},
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    name = f'uvloop-{line[1]}'
+
+
+def fetch_sdist(folder: Path, line: str, **environ: str) -> Path:
+    """Have pip bring an sdist, by the hash in this line; its folder."""
+    requirements = folder / 'requirements.txt'
+    requirements.write_text(line + '\n')
+    options = [
+        *('--no-deps', '--no-binary=:all:', '--no-build-isolation'),
+        *('--require-hashes', f'--requirement={requirements}'),
+    ]
+    pip(['download', *options, f'--dest={folder}'], environ)
+    name = line.split()[0].replace('==', '-')
     with tarfile.open(folder / f'{name}.tar.gz') as archive:
         archive.extractall(folder, filter='data')
     return folder / name
@@ -96,7 +108,7 @@ def fetch_uvloop(folder: Path) -> Path:
 
 def uvloop_suite(folder: Path) -> Path:
     """What their tests need: they, and a package `uvloop` that is ours."""
-    sources = fetch_uvloop(folder)
+    sources = fetch_sdist(folder, requirement(PINS, 'uvloop'))
     suite = folder / 'suite'
     (sources / 'tests').rename(suite)
     write_files(suite, SHIM)
