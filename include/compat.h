@@ -133,6 +133,16 @@ PyModule_Add(PyObject *module, const char *name, PyObject *value /* steals */)
 }
 #endif
 
+/* What asyncio counts for each queued datagram besides its bytes, and whether
+ * it sends empty ones: gh-115199, 3.13. */
+#if PY_VERSION_HEX >= 0x030D00A5
+#define COMPAT_DATAGRAM_HEADER 8
+#define COMPAT_SENDS_EMPTY_DATAGRAMS 1
+#else
+#define COMPAT_DATAGRAM_HEADER 0
+#define COMPAT_SENDS_EMPTY_DATAGRAMS 0
+#endif
+
 /* Whether threads run Python code at the same time: PEP 703, 3.13. */
 #ifdef Py_GIL_DISABLED
 #define COMPAT_FREE_THREADED 1

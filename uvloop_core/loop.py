@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 
 from .base import debug_by_default, logger
 from .connect import ConnectMixin
+from .datagram import DatagramMixin
 from .missing import MissingMixin
 from .report import ReportMixin
 from .serve import ServeMixin
@@ -30,7 +31,14 @@ TaskFactory = Callable[..., asyncio.Future[Any]]
 ORIGIN_DEPTH = 10
 
 
-class Loop(ConnectMixin, ServeMixin, SignalsMixin, ReportMixin, MissingMixin):
+class Loop(
+    ConnectMixin,
+    ServeMixin,
+    DatagramMixin,
+    SignalsMixin,
+    ReportMixin,
+    MissingMixin,
+):
     """An asyncio event loop on libuv."""
 
     def __init__(self) -> None:

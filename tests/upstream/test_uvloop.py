@@ -19,6 +19,7 @@ MODULES = [
     'test_context:Test_UV_Context',
     'test_signals:Test_UV_Signals',
     'signals_elsewhere:Signals',
+    'test_udp:Test_UV_UDP',
     'test_runner',
     'test_executors:TestUVExecutors',
 ]

@@ -2,6 +2,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <netdb.h>
 
 static PyObject *
 inet_to_python(const struct sockaddr_in *in)
@@ -93,6 +94,43 @@ read_field(PyObject *item, const char *what, long max, uint32_t *result)
     return 1;
 }
 
+/* What only the resolver's own rules know of numeric hosts: a zone id
+ * ("fe80::1%eth0"), "127.1". It asks nobody. 1, or 0 if it is none. */
+static int
+read_numeric(int family, const char *text, void *raw, socklen_t size)
+{
+    struct addrinfo hints = {.ai_family = family, .ai_flags = AI_NUMERICHOST};
+    struct addrinfo *found = NULL;
+    int is_numeric = 0;
+
+    if (getaddrinfo(text, NULL, &hints, &found) != 0) {
+        return 0;
+    }
+    if (found->ai_addrlen == size) {
+        memcpy(raw, found->ai_addr, size);
+        is_numeric = 1;
+    }
+    freeaddrinfo(found);
+    return is_numeric;
+}
+
+/* A host that is no name to be resolved, the socket module's two special
+ * ones included: 1 or 0. */
+static int
+read_inet_host(const char *text, struct sockaddr_in *in)
+{
+    if (text[0] == '\0') {
+        in->sin_addr.s_addr = htonl(INADDR_ANY);
+        return 1;
+    }
+    if (strcmp(text, "<broadcast>") == 0) {
+        in->sin_addr.s_addr = htonl(INADDR_BROADCAST);
+        return 1;
+    }
+    return inet_pton(AF_INET, text, &in->sin_addr) == 1 ||
+           read_numeric(AF_INET, text, in, sizeof(*in));
+}
+
 static int
 inet_from_python(PyObject *host, uint32_t port, Addr *addr)
 {
@@ -103,7 +141,7 @@ inet_from_python(PyObject *host, uint32_t port, Addr *addr)
         return 0;
     }
     memset(&addr->raw.in, 0, sizeof(addr->raw.in));
-    if (inet_pton(AF_INET, text, &addr->raw.in.sin_addr) != 1) {
+    if (!read_inet_host(text, &addr->raw.in)) {
         return 0;
     }
     addr->raw.in.sin_family = AF_INET;
@@ -126,10 +164,13 @@ inet6_from_python(PyObject *tuple, uint32_t port, Addr *addr)
         return 0;
     }
     memset(&addr->raw.in6, 0, sizeof(addr->raw.in6));
-    /* A zone id ("fe80::1%eth0") is not for inet_pton: it is resolved. */
-    if (inet_pton(AF_INET6, text, &addr->raw.in6.sin6_addr) != 1) {
+    /* All zeros, as it is now, is the socket module's "" too. */
+    if (text[0] != '\0' &&
+        inet_pton(AF_INET6, text, &addr->raw.in6.sin6_addr) != 1 &&
+        !read_numeric(AF_INET6, text, &addr->raw.in6, sizeof(addr->raw.in6))) {
         return 0;
     }
+    scope = addr->raw.in6.sin6_scope_id;
     if (count > 2) {
         found =
             read_field(PyTuple_GET_ITEM(tuple, 2), "flowinfo", 0xfffff, &flow);

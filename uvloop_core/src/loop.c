@@ -894,6 +894,7 @@ loop_tp_dealloc(PyObject *self)
     }
     PyMem_Free(loop->owners);
     PyMem_RawFree(loop->read_buffer);
+    PyMem_RawFree(loop->datagrams);
     Py_XDECREF(loop->spares[0].bytes);
     Py_XDECREF(loop->spares[1].bytes);
     type->tp_free(self);

@@ -43,6 +43,7 @@ typedef struct Loop {
 
     char *read_buffer; /* owned: LOOP_READ_BUFFER bytes */
     LoopSpare spares[2];
+    void *datagrams; /* owned: raw, what udp.c receives into; or NULL */
 
     double slow_callback_duration; /* seconds */
     uint64_t polled_at;            /* nanoseconds, of the last poll */

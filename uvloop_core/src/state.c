@@ -2,19 +2,24 @@
 
 static const char *const name_texts[NAME_COUNT] = {
     [NAME_EMPTY] = "",
+    [NAME_addr] = "addr",
+    [NAME_address] = "address",
     [NAME_buffer_updated] = "buffer_updated",
     [NAME_call_exception_handler] = "call_exception_handler",
     [NAME_callback] = "callback",
     [NAME_connection_lost] = "connection_lost",
     [NAME_connection_made] = "connection_made",
     [NAME_context] = "context",
+    [NAME_data] = "data",
     [NAME_data_received] = "data_received",
+    [NAME_datagram_received] = "datagram_received",
     [NAME_debug] = "debug",
     [NAME_default] = "default",
     [NAME_delay] = "delay",
     [NAME_detach] = "detach",
     [NAME_done] = "done",
     [NAME_eof_received] = "eof_received",
+    [NAME_error_received] = "error_received",
     [NAME_exc_info] = "exc_info",
     [NAME_exception] = "exception",
     [NAME_fileno] = "fileno",
@@ -50,6 +55,8 @@ typedef struct {
 } Import;
 
 static const Import imports[OBJECT_COUNT] = {
+    [OBJECT_ASYNCIO_DATAGRAM_TRANSPORT] = {"asyncio.transports",
+                                           "DatagramTransport"},
     [OBJECT_ASYNCIO_TRANSPORT] = {"asyncio.transports", "Transport"},
     [OBJECT_BUFFERED_PROTOCOL] = {"asyncio.protocols", "BufferedProtocol"},
     [OBJECT_CANCELLED_ERROR] = {"asyncio.exceptions", "CancelledError"},

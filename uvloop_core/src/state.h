@@ -15,11 +15,13 @@ typedef enum {
     TYPE_TCP_TRANSPORT,
     TYPE_LISTENER,
     TYPE_SERVER,
+    TYPE_UDP_TRANSPORT,
     TYPE_COUNT,
 } TypeIndex;
 
 /* What is imported once: classes and functions of the standard library. */
 typedef enum {
+    OBJECT_ASYNCIO_DATAGRAM_TRANSPORT,
     OBJECT_ASYNCIO_TRANSPORT,
     OBJECT_BUFFERED_PROTOCOL,
     OBJECT_CANCELLED_ERROR,
@@ -36,19 +38,24 @@ typedef enum {
 
 typedef enum {
     NAME_EMPTY,
+    NAME_addr,
+    NAME_address,
     NAME_buffer_updated,
     NAME_call_exception_handler,
     NAME_callback,
     NAME_connection_lost,
     NAME_connection_made,
     NAME_context,
+    NAME_data,
     NAME_data_received,
+    NAME_datagram_received,
     NAME_debug,
     NAME_default,
     NAME_delay,
     NAME_detach,
     NAME_done,
     NAME_eof_received,
+    NAME_error_received,
     NAME_exc_info,
     NAME_exception,
     NAME_fileno,

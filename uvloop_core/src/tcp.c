@@ -77,26 +77,10 @@ release_socket(Transport *transport)
 static int
 find_extra(Transport *transport, PyObject *name, PyObject **value)
 {
-    TcpTransport *tcp = (TcpTransport *)transport;
-    State *st = transport_state(transport);
-
-    *value = NULL;
-    if (!PyUnicode_Check(name)) {
-        return 0;
-    }
-    if (PyUnicode_Compare(name, st->names[NAME_peername]) == 0) {
-        *value = endpoint_peername(&tcp->endpoint);
-    }
-    else if (PyUnicode_Compare(name, st->names[NAME_socket]) == 0) {
-        *value = endpoint_socket(&tcp->endpoint, st);
-    }
-    else if (PyUnicode_Compare(name, st->names[NAME_sockname]) == 0) {
-        *value = endpoint_sockname(&tcp->endpoint);
-    }
-    else {
-        return 0;
-    }
-    return *value == NULL ? -1 : 1;
+    return endpoint_extra(&((TcpTransport *)transport)->endpoint,
+                          transport_state(transport),
+                          name,
+                          value);
 }
 
 static const StreamOps tcp_ops = {
