@@ -20,6 +20,7 @@ from .connect import ConnectMixin
 from .datagram import DatagramMixin
 from .missing import MissingMixin
 from .report import ReportMixin
+from .sendfile import SendfileMixin
 from .serve import ServeMixin
 from .signals import SignalsMixin
 
@@ -35,6 +36,7 @@ class Loop(
     ConnectMixin,
     ServeMixin,
     DatagramMixin,
+    SendfileMixin,
     SignalsMixin,
     ReportMixin,
     MissingMixin,

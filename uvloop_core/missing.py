@@ -27,6 +27,5 @@ class MissingMixin(LoopBase):
     connect_write_pipe = missing('connect_write_pipe')
     create_unix_connection = missing('create_unix_connection')
     create_unix_server = missing('create_unix_server')
-    sendfile = missing('sendfile')
     subprocess_exec = missing('subprocess_exec')
     subprocess_shell = missing('subprocess_shell')

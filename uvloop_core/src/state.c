@@ -36,6 +36,7 @@ static const char *const name_texts[NAME_COUNT] = {
     [NAME_protocol] = "protocol",
     [NAME_resume_writing] = "resume_writing",
     [NAME_server] = "server",
+    [NAME_set_exception] = "set_exception",
     [NAME_set_result] = "set_result",
     [NAME_slow_callback] = "_slow_callback",
     [NAME_sock] = "sock",

@@ -72,6 +72,7 @@ typedef enum {
     NAME_protocol,
     NAME_resume_writing,
     NAME_server,
+    NAME_set_exception,
     NAME_set_result,
     NAME_slow_callback,
     NAME_sock,

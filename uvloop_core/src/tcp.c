@@ -64,6 +64,7 @@ release_socket(Transport *transport)
     if (fd < 0) {
         return;
     }
+    stream_lost(&tcp->stream);
     if (endpoint_release(&tcp->endpoint, transport_state(transport)) < 0) {
         forget_fd(&tcp->stream);
     }
@@ -431,7 +432,7 @@ set_marks(PyObject *type)
         modes = PyObject_GetAttrString(constants, "_SendfileMode");
     }
     if (modes != NULL) {
-        mode = PyObject_GetAttrString(modes, "FALLBACK");
+        mode = PyObject_GetAttrString(modes, "TRY_NATIVE");
     }
     if (mode != NULL) {
         err = PyObject_SetAttrString(type, "_sendfile_compatible", mode);
