@@ -1,4 +1,5 @@
 import asyncio
+import os
 import socket
 from collections.abc import Callable, Iterable
 from contextvars import Context
@@ -117,6 +118,11 @@ class UDPTransport(asyncio.DatagramTransport, asyncio.Transport):
         self, high: int | None = None, low: int | None = None
     ) -> None: ...
 
+@final
+class FSEvent:
+    def cancel(self) -> None: ...
+    def cancelled(self) -> bool: ...
+
 @disjoint_base
 class Server:
     _closing: bool
@@ -144,6 +150,12 @@ class Listener:
     def stop(self) -> None: ...
     def close(self) -> None: ...
 
+def monitor_fs(
+    loop: Loop,
+    path: str | bytes | os.PathLike[str],
+    callback: Callable[[bytes, int], object],
+    /,
+) -> FSEvent: ...
 def open_tcp(
     loop: Loop,
     sock: socket.socket,

@@ -19,6 +19,7 @@ from .base import debug_by_default, logger
 from .connect import ConnectMixin
 from .datagram import DatagramMixin
 from .missing import MissingMixin
+from .monitor import MonitorMixin
 from .report import ReportMixin
 from .sendfile import SendfileMixin
 from .serve import ServeMixin
@@ -37,6 +38,7 @@ class Loop(
     ServeMixin,
     DatagramMixin,
     SendfileMixin,
+    MonitorMixin,
     SignalsMixin,
     ReportMixin,
     MissingMixin,

@@ -28,7 +28,7 @@ LAYERS = {
         'ready timers inbox poll loop run',
         'server endpoint transport',
         'stream stream_read stream_write',
-        'tcp pipe listener udp tls',
+        'tcp pipe listener udp fs_event tls',
         'kinds module',
     ],
 }

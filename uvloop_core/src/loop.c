@@ -79,8 +79,11 @@ loop_touch(Loop *loop)
         loop->border.thread = 0; /* who ran it stayed in the parent */
     }
     inbox_forked(&loop->inbox);
-    (void)uv_loop_fork(&loop->uv); /* EMFILE: the loop is deaf, the parent
-                                      is not */
+    if (uv_loop_fork(&loop->uv) < 0) {
+        /* Once more, without a watched file that is gone by now. EMFILE: the
+         * loop is deaf, the parent is not. */
+        (void)uv_loop_fork(&loop->uv);
+    }
     poll_forked(&loop->poll);
 }
 

@@ -1,5 +1,6 @@
 /* module.c - uvloop_core._core: multi-phase initialisation, nothing else. */
 #include "forks.h"
+#include "fs_event.h"
 #include "kinds.h"
 #include "loop.h"
 #include "udp.h"
@@ -14,6 +15,7 @@ static const Register registers[] = {
     listener_register,
     tcp_register,
     udp_register,
+    fs_event_register,
 };
 
 PyDoc_STRVAR(libuv_version_doc,

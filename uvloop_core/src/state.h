@@ -16,6 +16,7 @@ typedef enum {
     TYPE_LISTENER,
     TYPE_SERVER,
     TYPE_UDP_TRANSPORT,
+    TYPE_FS_EVENT,
     TYPE_COUNT,
 } TypeIndex;
 
