@@ -20,6 +20,9 @@ MODULES = [
     'test_signals:Test_UV_Signals',
     'signals_elsewhere:Signals',
     'test_udp:Test_UV_UDP',
+    'test_fs_event:Test_UV_FS_Event',
+    'test_libuv_api:Test_UV_libuv',
+    'test_process_spawning',
     'test_runner',
     'test_executors:TestUVExecutors',
 ]

@@ -714,6 +714,37 @@ get_backend_id_meth(PyObject *self, PyObject *Py_UNUSED(ignored))
     return PyLong_FromLong(loop->open ? uv_backend_fd(&loop->uv) : -1);
 }
 
+static void
+drop_capsule(PyObject *capsule)
+{
+    PyObject *loop = PyCapsule_GetContext(capsule);
+
+    Py_XDECREF(loop);
+}
+
+PyDoc_STRVAR(libuv_loop_doc,
+             "_libuv_loop($self, /)\n--\n\n"
+             "Return a capsule without a name of the loop's uv_loop_t. It "
+             "holds the loop.\nRaises RuntimeError once the loop is closed.");
+
+static PyObject *
+libuv_loop_meth(PyObject *self, PyObject *Py_UNUSED(ignored))
+{
+    Loop *loop = CAST(Loop, self);
+    PyObject *capsule = NULL;
+
+    if (loop_check_closed(loop) < 0) {
+        return NULL;
+    }
+    capsule = PyCapsule_New(&loop->uv, NULL, drop_capsule);
+    if (capsule == NULL || PyCapsule_SetContext(capsule, self) < 0) {
+        Py_XDECREF(capsule);
+        return NULL;
+    }
+    Py_INCREF(self); /* drop_capsule gives it back */
+    return capsule;
+}
+
 /* ---- attributes ---- */
 
 static PyObject *
@@ -937,6 +968,7 @@ static PyMethodDef loop_methods[] = {
     {"_remove_writer", remove_writer_meth, METH_O, remove_writer_doc},
     {"_owner", owner_meth, METH_O, owner_doc},
     {"_get_backend_id", get_backend_id_meth, METH_NOARGS, get_backend_id_doc},
+    {"_libuv_loop", libuv_loop_meth, METH_NOARGS, libuv_loop_doc},
     {NULL, NULL, 0, NULL},
 };
 

@@ -29,6 +29,17 @@ libuv_version_meth(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
     return PyUnicode_FromString(uv_version_string());
 }
 
+PyDoc_STRVAR(libuv_get_version_doc,
+             "libuv_get_version($module, /)\n--\n\n"
+             "Return that version as a number, 0x013401.");
+
+static PyObject *
+libuv_get_version_meth(PyObject *Py_UNUSED(module),
+                       PyObject *Py_UNUSED(ignored))
+{
+    return PyLong_FromUnsignedLong(uv_version());
+}
+
 static int
 module_exec(PyObject *module)
 {
@@ -67,6 +78,10 @@ module_free(void *module)
 
 static PyMethodDef module_methods[] = {
     {"libuv_version", libuv_version_meth, METH_NOARGS, libuv_version_doc},
+    {"libuv_get_version",
+     libuv_get_version_meth,
+     METH_NOARGS,
+     libuv_get_version_doc},
     {NULL, NULL, 0, NULL},
 };
 
