@@ -342,6 +342,7 @@ call_soon_threadsafe_meth(PyObject *self,
     if (callback == NULL) {
         return NULL;
     }
+    callback_share(callback);
     Py_INCREF(callback); /* the caller's; the inbox takes the other */
     settle(loop, callback);
     switch (inbox_put(&loop->inbox, callback)) {

@@ -2,6 +2,7 @@
 
 static const char *const name_texts[NAME_COUNT] = {
     [NAME_EMPTY] = "",
+    [NAME_acquire] = "acquire",
     [NAME_addr] = "addr",
     [NAME_address] = "address",
     [NAME_buffer_updated] = "buffer_updated",
@@ -34,6 +35,7 @@ static const char *const name_texts[NAME_COUNT] = {
     [NAME_pause_writing] = "pause_writing",
     [NAME_peername] = "peername",
     [NAME_protocol] = "protocol",
+    [NAME_release] = "release",
     [NAME_resume_writing] = "resume_writing",
     [NAME_server] = "server",
     [NAME_set_exception] = "set_exception",
@@ -58,6 +60,10 @@ typedef struct {
 static const Import imports[OBJECT_COUNT] = {
     [OBJECT_ASYNCIO_DATAGRAM_TRANSPORT] = {"asyncio.transports",
                                            "DatagramTransport"},
+    [OBJECT_ASYNCIO_HANDLE] = {"asyncio.events", "Handle"},
+    [OBJECT_ASYNCIO_THREADSAFE_HANDLE] = {"asyncio.events",
+                                          COMPAT_THREADSAFE_HANDLE},
+    [OBJECT_ASYNCIO_TIMER_HANDLE] = {"asyncio.events", "TimerHandle"},
     [OBJECT_ASYNCIO_TRANSPORT] = {"asyncio.transports", "Transport"},
     [OBJECT_BUFFERED_PROTOCOL] = {"asyncio.protocols", "BufferedProtocol"},
     [OBJECT_CANCELLED_ERROR] = {"asyncio.exceptions", "CancelledError"},
@@ -66,6 +72,7 @@ static const Import imports[OBJECT_COUNT] = {
                                 "_format_callback_source"},
     [OBJECT_ISCOROUTINE] = {"asyncio.coroutines", "iscoroutine"},
     [OBJECT_ISCOROUTINEFUNCTION] = {"inspect", "iscoroutinefunction"},
+    [OBJECT_LOCK] = {"_thread", "allocate_lock"},
     [OBJECT_LOGGER] = {"asyncio.log", "logger"},
     [OBJECT_PROTOCOL] = {"asyncio.protocols", "Protocol"},
     [OBJECT_SOCKET] = {"socket", "socket"},

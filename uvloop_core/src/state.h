@@ -23,6 +23,9 @@ typedef enum {
 /* What is imported once: classes and functions of the standard library. */
 typedef enum {
     OBJECT_ASYNCIO_DATAGRAM_TRANSPORT,
+    OBJECT_ASYNCIO_HANDLE,
+    OBJECT_ASYNCIO_THREADSAFE_HANDLE,
+    OBJECT_ASYNCIO_TIMER_HANDLE,
     OBJECT_ASYNCIO_TRANSPORT,
     OBJECT_BUFFERED_PROTOCOL,
     OBJECT_CANCELLED_ERROR,
@@ -30,6 +33,7 @@ typedef enum {
     OBJECT_FORMAT_CALLBACK,
     OBJECT_ISCOROUTINE,
     OBJECT_ISCOROUTINEFUNCTION,
+    OBJECT_LOCK,
     OBJECT_LOGGER,
     OBJECT_PROTOCOL,
     OBJECT_SOCKET,
@@ -39,6 +43,7 @@ typedef enum {
 
 typedef enum {
     NAME_EMPTY,
+    NAME_acquire,
     NAME_addr,
     NAME_address,
     NAME_buffer_updated,
@@ -71,6 +76,7 @@ typedef enum {
     NAME_pause_writing,
     NAME_peername,
     NAME_protocol,
+    NAME_release,
     NAME_resume_writing,
     NAME_server,
     NAME_set_exception,
