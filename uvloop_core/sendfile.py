@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from asyncio.constants import _SendfileMode  # type: ignore[attr-defined]
+from asyncio.constants import _SendfileMode
 from collections.abc import Callable
 from typing import Any
 

@@ -8,13 +8,16 @@ from __future__ import annotations
 import sys
 from importlib import import_module
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from . import Loop, loop, new_event_loop, policy, run
 
+if TYPE_CHECKING:
+    from .policy import EventLoopPolicy, install
+
 __all__ = ['Loop', 'as_uvloop', 'loop', 'new_event_loop', 'run']
 
-if policy.HAS_POLICIES:
+if sys.version_info < (3, 16):
     __all__ += ['EventLoopPolicy', 'install']
 
 # The one that ours stands for; who asks wants to know what it can do.

@@ -32,7 +32,8 @@ import ctypes, os, uvloop_core
 
 def unwrap(capsule):
     get = ctypes.pythonapi.PyCapsule_GetPointer
-    get.restype, get.argtypes = ctypes.c_void_p, [ctypes.py_object, ctypes.c_char_p]
+    get.restype = ctypes.c_void_p
+    get.argtypes = [ctypes.py_object, ctypes.c_char_p]
     return get(capsule, None)
 
 uvloop = uvloop_core.as_uvloop()

@@ -74,13 +74,15 @@ def test_its_policy_makes_our_loops():
 
 
 def test_other_names_are_an_attribute_error():
-    assert output(
+    told = output(
         'import uvloop\n'
         'try:\n'
         '    uvloop.nothing\n'
         'except AttributeError as error:\n'
         '    print(error)\n'
-    ) == "module 'uvloop' has no attribute 'nothing'".split()
+    )
+
+    assert told == "module 'uvloop' has no attribute 'nothing'".split()
 
 
 def test_all_names_of_all_exist():

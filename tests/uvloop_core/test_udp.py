@@ -5,12 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import errno
-import gc
 import os
 import socket
 import sys
-import warnings
-import weakref
 
 import pytest
 
@@ -183,7 +180,9 @@ def test_senders_that_alternate_are_told_apart(loop, endpoint, peer):
         loop.run_until_complete(protocol.until_count(5))
 
         one, two = peer.getsockname(), other.getsockname()
-    assert protocol.received == [(b'', each) for each in (one, two, one, one, two)]
+    assert protocol.received == [
+        (b'', each) for each in (one, two, one, one, two)
+    ]
 
 
 def test_the_biggest_datagram_arrives_whole(loop, endpoint):
@@ -734,8 +733,7 @@ def test_socket_and_modifiers_exclude_each_other(loop, peer):
         )
 
     assert str(caught.value).endswith(
-        'can not be used when sock is specified.'
-        ' (family=2, reuse_port=True)'
+        'can not be used when sock is specified. (family=2, reuse_port=True)'
     )
     assert peer.gettimeout() == 10
 
@@ -1064,18 +1062,3 @@ def test_other_families_are_refused(our_loop):
         our_loop.run_until_complete(
             our_loop.create_datagram_endpoint(Recorder, sock=sock)
         )
-
-
-def test_a_dropped_transport_is_collected_with_its_loop(our_loop, peer):
-    protocol = Recorder()
-    our_loop.run_until_complete(
-        our_loop.create_datagram_endpoint(lambda: protocol, LOOPBACK)
-    )
-    ref = weakref.ref(protocol.transport)
-    with warnings.catch_warnings():
-        warnings.simplefilter('ignore', ResourceWarning)
-        our_loop.close()
-    del protocol
-    gc.collect()
-
-    assert ref() is None

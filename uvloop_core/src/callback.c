@@ -251,8 +251,8 @@ end_shared(Border *border, Callback *callback)
     atomic_store(&callback->phase, PHASE_DONE);
     gate = atomic_load(&callback->gate);
     if (gate != NULL) {
-        result = PyObject_CallMethodNoArgs(gate,
-                                           border->st->names[NAME_release]);
+        result =
+            PyObject_CallMethodNoArgs(gate, border->st->names[NAME_release]);
         if (result == NULL) {
             PyErr_Clear(); /* opened before: it was run by hand again */
         }
@@ -343,10 +343,9 @@ callback_run(Border *border, Callback *callback)
     size_t nargsf = PY_VECTORCALL_ARGUMENTS_OFFSET;
     PyObject *result = NULL;
 
-    bool shared =
-        COMPAT_HANDLES_WAIT &&
-        atomic_load_explicit(&callback->phase, memory_order_relaxed) !=
-            PHASE_PRIVATE;
+    bool shared = COMPAT_HANDLES_WAIT &&
+                  atomic_load_explicit(&callback->phase,
+                                       memory_order_relaxed) != PHASE_PRIVATE;
 
     if (callback->callable == NULL || (shared && !begin_shared(callback))) {
         return; /* cancelled */

@@ -26,10 +26,10 @@ typedef struct {
     CallbackHost *host;         /* borrowed: NULL once no queue holds it */
     PyObject *source_traceback; /* owned: where it was made, in debug mode */
     PyObject *weakrefs;
-    uint8_t shape;         /* ARGS_* */
-    uint8_t flags;         /* CALLBACK_*; owner thread only */
-    atomic_bool cancelled; /* any thread may set it */
-    atomic_uchar phase;    /* PHASE_*: where it is, for other threads */
+    uint8_t shape;            /* ARGS_* */
+    uint8_t flags;            /* CALLBACK_*; owner thread only */
+    atomic_bool cancelled;    /* any thread may set it */
+    atomic_uchar phase;       /* PHASE_*: where it is, for other threads */
     _Atomic(PyObject *) gate; /* owned: a lock that is held while it runs, made
                                  by who waits for its end; or NULL */
 } Callback;

@@ -37,10 +37,8 @@ call_back(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
 }
 
 /* What the ready ring calls; not to be found on the type. */
-static PyMethodDef call_back_def = {"_call_back",
-                                    METHOD(call_back),
-                                    METH_FASTCALL,
-                                    "Something has changed."};
+static PyMethodDef call_back_def = {
+    "_call_back", METHOD(call_back), METH_FASTCALL, "Something has changed."};
 
 /* Have the callback told of it in a later turn: libuv reads on while events
  * come, so one that changes the file would never come back. 0 or -1. */

@@ -136,8 +136,7 @@ transport_settle(Transport *transport, PyObject *future, PyObject *exc)
 {
     State *st = transport_state(transport);
     NameIndex method = exc == NULL ? NAME_set_result : NAME_set_exception;
-    PyObject *result =
-        PyObject_CallMethodNoArgs(future, st->names[NAME_done]);
+    PyObject *result = PyObject_CallMethodNoArgs(future, st->names[NAME_done]);
     int is_done = result == NULL ? -1 : PyObject_IsTrue(result);
 
     Py_XDECREF(result);

@@ -111,8 +111,7 @@ void transport_maybe_resume(Transport *transport);
 
 /* Give a future the result None, or the exception `exc` if that is not NULL;
  * unless it has either already. Borrows both, reports what goes wrong. */
-void
-transport_settle(Transport *transport, PyObject *future, PyObject *exc);
+void transport_settle(Transport *transport, PyObject *future, PyObject *exc);
 
 /* Nothing is buffered any more: a closing transport ends now. */
 void transport_drained(Transport *transport);

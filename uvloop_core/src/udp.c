@@ -75,13 +75,13 @@ typedef struct {
     Transport transport;
     uv_udp_t uv;
     Endpoint endpoint;
-    int fd;              /* raw; -1 once released */
-    int family;          /* AF_INET, AF_INET6 or AF_UNIX */
-    NamedAddr remote;    /* where to, if create_datagram_endpoint was told */
-    NamedAddr received;  /* whence the last one came */
-    NamedAddr sent;      /* where the last one went */
-    PyObject *backlog;   /* owned: list of (data, addr) that were received
-                            and could not be delivered yet, or NULL */
+    int fd;             /* raw; -1 once released */
+    int family;         /* AF_INET, AF_INET6 or AF_UNIX */
+    NamedAddr remote;   /* where to, if create_datagram_endpoint was told */
+    NamedAddr received; /* whence the last one came */
+    NamedAddr sent;     /* where the last one went */
+    PyObject *backlog;  /* owned: list of (data, addr) that were received
+                           and could not be delivered yet, or NULL */
     DatagramQueue queue;
 } UdpTransport;
 
@@ -126,7 +126,8 @@ reserve(DatagramQueue *queue)
 }
 
 static int
-push(DatagramQueue *queue, PyObject *bytes /* steals on success */,
+push(DatagramQueue *queue,
+     PyObject *bytes /* steals on success */,
      const Addr *addr)
 {
     Datagram *item = NULL;
@@ -184,13 +185,12 @@ tell_error(UdpTransport *udp, int err, bool nested)
         return -1;
     }
     args[0] = Py_NewRef(transport->protocol);
-    result = nested
-                 ? enter_method_nested(transport->context, name, args, 2)
-                 : enter_method(&transport_loop(transport)->border,
-                                transport->context,
-                                name,
-                                args,
-                                2);
+    result = nested ? enter_method_nested(transport->context, name, args, 2)
+                    : enter_method(&transport_loop(transport)->border,
+                                   transport->context,
+                                   name,
+                                   args,
+                                   2);
     Py_DECREF(args[0]);
     Py_DECREF(args[1]);
     Py_XDECREF(result);
@@ -298,12 +298,12 @@ deliver(UdpTransport *udp, PyObject *data, PyObject *name)
 {
     Transport *transport = &udp->transport;
     PyObject *args[3] = {Py_NewRef(transport->protocol), data, name};
-    PyObject *result = enter_method(
-        &transport_loop(transport)->border,
-        transport->context,
-        transport_state(transport)->names[NAME_datagram_received],
-        args,
-        3);
+    PyObject *result =
+        enter_method(&transport_loop(transport)->border,
+                     transport->context,
+                     transport_state(transport)->names[NAME_datagram_received],
+                     args,
+                     3);
 
     Py_DECREF(args[0]);
     Py_XDECREF(result);
@@ -359,8 +359,7 @@ take_rest(UdpTransport *udp, const Batch *batch, int from, int count)
 static int
 schedule_read(UdpTransport *udp)
 {
-    PyObject *callable =
-        PyCFunction_New(&read_ready_def, (PyObject *)udp);
+    PyObject *callable = PyCFunction_New(&read_ready_def, (PyObject *)udp);
     int err = -1;
 
     if (callable != NULL) {
@@ -436,8 +435,8 @@ deliver_backlog(UdpTransport *udp)
     while (i < count && err == 0 && transport_is_reading(&udp->transport)) {
         PyObject *pair = PyList_GET_ITEM(list, i++);
 
-        err = deliver(
-            udp, PyTuple_GET_ITEM(pair, 0), PyTuple_GET_ITEM(pair, 1));
+        err =
+            deliver(udp, PyTuple_GET_ITEM(pair, 0), PyTuple_GET_ITEM(pair, 1));
     }
     if (i < count) {
         PyObject *pending = PyErr_GetRaisedException();
@@ -475,8 +474,8 @@ read_ready(PyObject *self, PyObject *unused)
 
     (void)unused;
     if (transport_is_reading(&udp->transport)) {
-        err = udp->backlog == NULL ? read_datagrams(udp)
-                                   : deliver_backlog(udp);
+        err =
+            udp->backlog == NULL ? read_datagrams(udp) : deliver_backlog(udp);
     }
     return err < 0 ? NULL : Py_NewRef(Py_None);
 }
@@ -622,9 +621,10 @@ find_target(UdpTransport *udp, PyObject *name, const Addr **addr)
 {
     *addr = NULL;
     if (udp->remote.name != NULL) {
-        int same = name == NULL ? 1
-                                : PyObject_RichCompareBool(
-                                      name, udp->remote.name, Py_EQ);
+        int same =
+            name == NULL
+                ? 1
+                : PyObject_RichCompareBool(name, udp->remote.name, Py_EQ);
 
         if (same == 0) {
             PyErr_Format(PyExc_ValueError,
@@ -757,7 +757,8 @@ release_socket(Transport *transport)
     clear_queue(&udp->queue);
     Py_CLEAR(udp->backlog);
     if (endpoint_release(&udp->endpoint, transport_state(transport)) < 0) {
-        udp->uv.io_watcher.fd = -1; /* libuv is not to close what is not ours */
+        udp->uv.io_watcher.fd =
+            -1; /* libuv is not to close what is not ours */
     }
     if (loop_owner(loop, fd) == &transport->handle) {
         (void)loop_set_owner(loop, fd, NULL); /* cannot fail */
@@ -904,8 +905,8 @@ open_udp(Loop *loop,
     udp->family = udp->endpoint.local.raw.any.sa_family;
     if (check_endpoint(loop, &udp->endpoint) < 0 ||
         set_remote(udp, address) < 0 ||
-        transport_init(
-            &udp->transport, loop->st, protocol, context, waiter) < 0 ||
+        transport_init(&udp->transport, loop->st, protocol, context, waiter) <
+            0 ||
         open_handle(udp, loop) < 0) {
         endpoint_disown(&udp->endpoint, loop->st);
         Py_DECREF(udp);
@@ -1083,10 +1084,7 @@ PyDoc_STRVAR(udp_doc,
              "directly.");
 
 static PyMethodDef methods[] = {
-    {"sendto",
-     METHOD(sendto_meth),
-     METH_FASTCALL | METH_KEYWORDS,
-     sendto_doc},
+    {"sendto", METHOD(sendto_meth), METH_FASTCALL | METH_KEYWORDS, sendto_doc},
     {NULL, NULL, 0, NULL},
 };
 
