@@ -2,74 +2,19 @@
 
 #include <errno.h>
 #include <sys/socket.h>
-#include <sys/uio.h>
 
 #include "args.h"
+#include "datagrams.h"
 #include "endpoint.h"
 #include "errors.h"
 
-#ifndef MSG_NOSIGNAL
-#define MSG_NOSIGNAL 0 /* Python ignores SIGPIPE; here it must */
-#endif
-
-#if defined(__linux__) && !defined(PORTABLE)
-#define HAS_MMSG 1
-#else
-#define HAS_MMSG 0
-#endif
-
-/* At most so many datagrams a turn: others want to be served too. */
-#define MAX_BATCH 20
-
-/* The room that a batch is received into. An internet datagram is less than
- * 64 KiB; a UNIX one may be bigger, and gets what asyncio gives it. */
-#define BATCH_ROOM ((size_t)MAX_BATCH * 64 * 1024)
-#define INET_SLOT ((size_t)64 * 1024)
-#define UNIX_SLOT ((size_t)256 * 1024)
-
 #define READ_ERROR "Fatal read error on datagram transport"
-
-/* Queued datagrams given to the kernel at once. */
-#define MAX_SENDS 64
-
-#if HAS_MMSG
-typedef struct mmsghdr Message;
-#else
-typedef struct {
-    struct msghdr msg_hdr;
-    unsigned msg_len;
-} Message;
-#endif
-
-/* What the loop's datagrams are received into; made once, touched as far as
- * they fill it. */
-typedef struct {
-    Message messages[MAX_BATCH];
-    struct iovec pieces[MAX_BATCH];
-    Addr names[MAX_BATCH];
-    char room[BATCH_ROOM];
-} Batch;
 
 /* An address in both forms: what was seen last is likely to come again. */
 typedef struct {
     PyObject *name; /* owned: immutable all through; NULL: none */
     Addr addr;
 } NamedAddr;
-
-/* What sendto() took and the kernel has not. */
-typedef struct {
-    PyObject *bytes; /* owned */
-    Addr addr;       /* size 0: the socket is connected */
-} Datagram;
-
-/* Items first..end-1 are queued. */
-typedef struct {
-    Datagram *items; /* owned */
-    size_t first;
-    size_t end;
-    size_t allocated;
-    size_t size; /* as asyncio counts it */
-} DatagramQueue;
 
 typedef struct {
     Transport transport;
@@ -89,83 +34,6 @@ static bool
 is_connected(const UdpTransport *udp)
 {
     return udp->endpoint.peer.size > 0;
-}
-
-/* ---- the queue ---- */
-
-static size_t
-queued_size(PyObject *bytes)
-{
-    return (size_t)PyBytes_GET_SIZE(bytes) + COMPAT_DATAGRAM_HEADER;
-}
-
-/* Room for one more; 0, or -1 with MemoryError. */
-static int
-reserve(DatagramQueue *queue)
-{
-    size_t count = queue->end - queue->first;
-    Datagram *items = queue->items;
-    size_t size = queue->allocated == 0 ? 8 : queue->allocated * 2;
-
-    if (queue->end < queue->allocated) {
-        return 0;
-    }
-    if (queue->first > 0 && queue->first >= count) {
-        memmove(items, items + queue->first, count * sizeof(*items));
-        queue->first = 0;
-        queue->end = count;
-        return 0;
-    }
-    if (PyMem_Resize(items, Datagram, size) == NULL) {
-        PyErr_NoMemory();
-        return -1;
-    }
-    queue->items = items;
-    queue->allocated = size;
-    return 0;
-}
-
-static int
-push(DatagramQueue *queue,
-     PyObject *bytes /* steals on success */,
-     const Addr *addr)
-{
-    Datagram *item = NULL;
-
-    if (reserve(queue) < 0) {
-        return -1;
-    }
-    item = &queue->items[queue->end++];
-    item->bytes = bytes;
-    item->addr.size = 0;
-    if (addr != NULL) {
-        item->addr = *addr;
-    }
-    queue->size += queued_size(bytes);
-    return 0;
-}
-
-static void
-pop(DatagramQueue *queue, size_t count)
-{
-    while (count-- > 0) {
-        PyObject *bytes = queue->items[queue->first++].bytes;
-
-        queue->size -= queued_size(bytes);
-        Py_DECREF(bytes);
-    }
-    if (queue->first == queue->end) {
-        queue->first = 0;
-        queue->end = 0;
-    }
-}
-
-static void
-clear_queue(DatagramQueue *queue)
-{
-    pop(queue, queue->end - queue->first);
-    PyMem_Free(queue->items);
-    memset(queue, 0, sizeof(*queue));
 }
 
 /* ---- errors ---- */
@@ -214,70 +82,6 @@ static PyMethodDef read_ready_def = {
 static PyMethodDef write_ready_def = {
     "_write_ready", write_ready, METH_NOARGS, "The kernel takes more."};
 
-/* The loop's batch; NULL with MemoryError. */
-static Batch *
-get_batch(Loop *loop)
-{
-    if (loop->datagrams == NULL) {
-        loop->datagrams = PyMem_RawMalloc(sizeof(Batch));
-        if (loop->datagrams == NULL) {
-            PyErr_NoMemory();
-        }
-    }
-    return loop->datagrams;
-}
-
-/* Point the batch's messages at its room: how many fit. */
-static unsigned
-prepare(Batch *batch, size_t slot)
-{
-    unsigned count = (unsigned)(BATCH_ROOM / slot);
-
-    memset(batch->messages, 0, sizeof(batch->messages));
-    for (unsigned i = 0; i < count; i++) {
-        struct msghdr *header = &batch->messages[i].msg_hdr;
-
-        batch->pieces[i].iov_base = batch->room + i * slot;
-        batch->pieces[i].iov_len = slot;
-        header->msg_iov = &batch->pieces[i];
-        header->msg_iovlen = 1;
-        header->msg_name = &batch->names[i].raw;
-        header->msg_namelen = sizeof(batch->names[i].raw);
-    }
-    return count;
-}
-
-/* How many datagrams have been received into the batch, or a negative errno.
- * What is left in the socket makes it ready in the next turn again. */
-static int
-receive(int fd, Batch *batch, size_t slot)
-{
-    unsigned count = prepare(batch, slot);
-    int received = 0;
-
-#if HAS_MMSG
-    received = recvmmsg(fd, batch->messages, count, MSG_DONTWAIT, NULL);
-#else
-    ssize_t size = recvmsg(fd, &batch->messages[0].msg_hdr, MSG_DONTWAIT);
-
-    (void)count;
-    if (size < 0) {
-        received = -1;
-    }
-    else {
-        batch->messages[0].msg_len = (unsigned)size;
-        received = 1;
-    }
-#endif
-    if (received < 0) {
-        return -errno;
-    }
-    for (int i = 0; i < received; i++) {
-        batch->names[i].size = batch->messages[i].msg_hdr.msg_namelen;
-    }
-    return received;
-}
-
 /* Where a datagram came from, as Python has it: new reference, or NULL. */
 static PyObject *
 name_of(UdpTransport *udp, const Addr *addr)
@@ -319,8 +123,7 @@ take(UdpTransport *udp,
      PyObject **name)
 {
     *name = NULL;
-    *data = PyBytes_FromStringAndSize(batch->pieces[i].iov_base,
-                                      (Py_ssize_t)batch->messages[i].msg_len);
+    *data = batch_bytes(batch, i);
     if (*data != NULL) {
         *name = name_of(udp, &batch->names[i]);
     }
@@ -452,14 +255,13 @@ deliver_backlog(UdpTransport *udp)
 static int
 read_datagrams(UdpTransport *udp)
 {
-    size_t slot = udp->family == AF_UNIX ? UNIX_SLOT : INET_SLOT;
-    Batch *batch = get_batch(transport_loop(&udp->transport));
+    Batch *batch = batch_get(&transport_loop(&udp->transport)->datagrams);
     int count = 0;
 
     if (batch == NULL) {
         return -1;
     }
-    count = receive(udp->fd, batch, slot);
+    count = batch_receive(batch, udp->fd, udp->family);
     if (count < 0) {
         return would_block(count) ? 0 : tell_error(udp, count, false);
     }
@@ -482,82 +284,26 @@ read_ready(PyObject *self, PyObject *unused)
 
 /* ---- sending ---- */
 
-/* 0, or a negative errno. */
-static int
-send_datagram(int fd, const void *data, size_t size, const Addr *addr)
-{
-    ssize_t sent = 0;
-
-    do {
-        sent = sendto(fd,
-                      data,
-                      size,
-                      MSG_NOSIGNAL,
-                      addr == NULL ? NULL : &addr->raw.any,
-                      addr == NULL ? 0 : addr->size);
-    } while (sent < 0 && errno == EINTR);
-    return sent < 0 ? -errno : 0;
-}
-
-/* Send from the queue: how many went, or the negative errno of the first. */
-static int
-send_queued(UdpTransport *udp)
-{
-    const Datagram *items = udp->queue.items + udp->queue.first;
-#if HAS_MMSG
-    size_t left = udp->queue.end - udp->queue.first;
-    unsigned count = left < MAX_SENDS ? (unsigned)left : MAX_SENDS;
-    struct mmsghdr messages[MAX_SENDS] = {0};
-    struct iovec pieces[MAX_SENDS];
-    int sent = 0;
-
-    for (unsigned i = 0; i < count; i++) {
-        struct msghdr *header = &messages[i].msg_hdr;
-
-        pieces[i].iov_base = PyBytes_AS_STRING(items[i].bytes);
-        pieces[i].iov_len = (size_t)PyBytes_GET_SIZE(items[i].bytes);
-        header->msg_iov = &pieces[i];
-        header->msg_iovlen = 1;
-        if (items[i].addr.size > 0) {
-            /* sendmmsg only reads it. */
-            header->msg_name = (void *)&items[i].addr.raw;
-            header->msg_namelen = items[i].addr.size;
-        }
-    }
-    do {
-        sent = sendmmsg(udp->fd, messages, count, MSG_NOSIGNAL);
-    } while (sent < 0 && errno == EINTR);
-    return sent < 0 ? -errno : sent;
-#else
-    int err = send_datagram(udp->fd,
-                            PyBytes_AS_STRING(items->bytes),
-                            (size_t)PyBytes_GET_SIZE(items->bytes),
-                            items->addr.size > 0 ? &items->addr : NULL);
-
-    return err < 0 ? err : 1;
-#endif
-}
-
 /* 0, or -1 with what error_received raised. */
 static int
 flush(UdpTransport *udp)
 {
     Transport *transport = &udp->transport;
 
-    while (udp->queue.first < udp->queue.end) {
-        int sent = send_queued(udp);
+    while (!datagrams_is_empty(&udp->queue)) {
+        int sent = datagrams_flush(&udp->queue, udp->fd);
 
         if (would_block(sent)) {
             break;
         }
-        pop(&udp->queue, sent < 0 ? 1 : (size_t)sent);
+        datagrams_pop(&udp->queue, sent < 0 ? 1 : (size_t)sent);
         if (sent < 0) {
             /* The rest in the next turn: it may close the transport. */
             return tell_error(udp, sent, false);
         }
     }
     transport_maybe_resume(transport);
-    if (udp->queue.first == udp->queue.end && transport->lost == 0) {
+    if (datagrams_is_empty(&udp->queue) && transport->lost == 0) {
         loop_unwatch(transport_loop(transport), udp->fd, WATCH_WRITE);
         transport_drained(transport);
     }
@@ -572,7 +318,7 @@ write_ready(PyObject *self, PyObject *unused)
     (void)unused;
     if (udp->transport.lost > 0) {
         loop_unwatch(transport_loop(&udp->transport), udp->fd, WATCH_WRITE);
-        clear_queue(&udp->queue);
+        datagrams_clear(&udp->queue);
         Py_RETURN_NONE;
     }
     return flush(udp) < 0 ? NULL : Py_NewRef(Py_None);
@@ -650,24 +396,17 @@ queue_datagram(UdpTransport *udp,
                const Addr *addr)
 {
     Transport *transport = &udp->transport;
-    DatagramQueue *queue = &udp->queue;
-    PyObject *bytes = PyBytes_FromStringAndSize(data, (Py_ssize_t)size);
-    bool is_first = queue->first == queue->end;
 
-    if (bytes == NULL) {
+    if (datagrams_is_empty(&udp->queue) &&
+        loop_watch(transport_loop(transport),
+                   udp->fd,
+                   WATCH_WRITE,
+                   &write_ready_def,
+                   (PyObject *)udp,
+                   transport->context) < 0) {
         return -1;
     }
-    if (is_first && loop_watch(transport_loop(transport),
-                               udp->fd,
-                               WATCH_WRITE,
-                               &write_ready_def,
-                               (PyObject *)udp,
-                               transport->context) < 0) {
-        Py_DECREF(bytes);
-        return -1;
-    }
-    if (push(queue, bytes, addr) < 0) {
-        Py_DECREF(bytes);
+    if (datagrams_push(&udp->queue, data, size, addr) < 0) {
         return -1; /* with nothing queued, write_ready unwatches */
     }
     return transport_maybe_pause(transport);
@@ -689,8 +428,8 @@ send_memory(UdpTransport *udp, const void *data, size_t size, PyObject *name)
     if (transport_drops_write(&udp->transport)) {
         return 0;
     }
-    if (udp->queue.first == udp->queue.end) {
-        err = send_datagram(udp->fd, data, size, addr);
+    if (datagrams_is_empty(&udp->queue)) {
+        err = datagrams_send(udp->fd, data, size, addr);
     }
     if (err == 0) {
         return 0;
@@ -754,7 +493,7 @@ release_socket(Transport *transport)
     loop_unwatch(loop, fd, WATCH_READ);
     loop_unwatch(loop, fd, WATCH_WRITE);
     udp->fd = -1;
-    clear_queue(&udp->queue);
+    datagrams_clear(&udp->queue);
     Py_CLEAR(udp->backlog);
     if (endpoint_release(&udp->endpoint, transport_state(transport)) < 0) {
         udp->uv.io_watcher.fd =
@@ -1057,7 +796,7 @@ udp_tp_clear(PyObject *self)
     UdpTransport *udp = CAST(UdpTransport, self);
 
     endpoint_clear(&udp->endpoint);
-    clear_queue(&udp->queue);
+    datagrams_clear(&udp->queue);
     Py_CLEAR(udp->remote.name);
     Py_CLEAR(udp->received.name);
     Py_CLEAR(udp->sent.name);
