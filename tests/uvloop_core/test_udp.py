@@ -7,6 +7,7 @@ import contextvars
 import errno
 import os
 import socket
+import subprocess
 import sys
 
 import pytest
@@ -1062,3 +1063,124 @@ def test_other_families_are_refused(our_loop):
         our_loop.run_until_complete(
             our_loop.create_datagram_endpoint(Recorder, sock=sock)
         )
+
+
+# Run in another process: it takes the memory away.
+WITHOUT_MEMORY = """
+import asyncio, contextlib, contextvars, os, socket, sys, tempfile
+import _testcapi
+import uvloop_core
+from uvloop_core import _core
+
+loop = uvloop_core.new_event_loop()
+loop.set_exception_handler(lambda loop, context: None)
+sys.unraisablehook = lambda told: None
+context = contextvars.copy_context()
+path = tempfile.gettempdir()
+
+
+class Protocol(asyncio.DatagramProtocol):
+    def __init__(self):
+        self.lost = 0
+
+    def datagram_received(self, data, addr):
+        transport.pause_reading()
+        transport.resume_reading()
+
+    def connection_lost(self, exc):
+        self.lost += 1
+
+
+def spin():
+    for _ in range(4):
+        loop.call_soon(loop.stop)
+        loop.run_forever()
+
+
+def use(what, peer):
+    if what == 'queue':
+        for size in (10, 100, 1000):
+            transport.sendto(bytes(size))
+    elif what == 'extra':
+        for name in ('socket', 'peername', 'sockname'):
+            transport.get_extra_info(name)
+    elif what == 'monitor':
+        _core.monitor_fs(loop, path, print).cancel()
+
+
+def attempt(what, number):
+    global transport
+    one, peer = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+    one.setblocking(False)
+    protocol = Protocol()
+    transport = None
+    if what == 'queue':
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                one.send(b'filler')
+    if what != 'open':
+        transport = _core.open_udp(loop, one, protocol, context=context)
+        spin()
+    for _ in range(3):
+        peer.send(b'spam')
+    if what == 'receive':
+        # In the one turn that the datagrams come in, and not around it.
+        loop.call_soon(take_memory, number)
+        loop.run_forever()
+        return finish(transport, protocol, peer)
+    _testcapi.set_nomemory(number, number + 1)
+    try:
+        if what == 'open':
+            transport = _core.open_udp(
+                loop, one, protocol, None, None, context
+            )
+        use(what, peer)
+    except MemoryError:
+        pass
+    finally:
+        _testcapi.remove_mem_hooks()
+    if transport is None:
+        assert one._io_refs == 0
+        one.close()
+        peer.close()
+    else:
+        finish(transport, protocol, peer)
+
+
+def take_memory(number):
+    loop.call_soon(give_memory)
+    _testcapi.set_nomemory(number, number + 1)
+
+
+def give_memory():
+    _testcapi.remove_mem_hooks()
+    loop.stop()
+
+
+def finish(transport, protocol, peer):
+    spin()
+    transport.abort()
+    spin()
+    assert protocol.lost == 1
+    peer.close()
+
+
+for what in ['open', 'queue', 'receive', 'extra', 'monitor']:
+    for number in range(60):
+        attempt(what, number)
+spin()
+assert loop._handles_opened == loop._handles_closed > 0
+loop.close()
+"""
+
+
+def test_without_memory_nothing_leaks_or_crashes():
+    pytest.importorskip('_testcapi')
+    subprocess.run(
+        [sys.executable, '-P', '-c', WITHOUT_MEMORY],
+        env={
+            **os.environ,
+            'PYTHONPATH': os.pathsep.join(path for path in sys.path if path),
+        },
+        check=True,
+    )
