@@ -537,9 +537,13 @@ def test_a_child_does_not_end_what_its_parent_monitors(our_loop, tmp_path):
         our_loop.stop()
 
     def child():
-        # Its kernel queue cannot have the file that is gone.
-        our_loop.call_soon_threadsafe(our_loop.stop)
+        # Its kernel queue cannot have the file that is gone, but the rest.
+        thread = threading.Timer(
+            0.05, our_loop.call_soon_threadsafe, (our_loop.stop,)
+        )
+        thread.start()
         our_loop.run_forever()
+        thread.join()
         our_loop.close()
 
     paths = [tmp_path / name for name in ('gone', 'stays')]
