@@ -309,7 +309,20 @@ def test_allow_broadcast_does_not_connect(loop, endpoint, peer):
 
 
 @pytest.mark.parametrize(
-    'addr', [('example.com', 80), ('::1', 80), ['127.0.0.1', 80], 'x', 5, ()]
+    'addr',
+    [
+        ('example.com', 80),
+        ('::1', 80),
+        ('127.0.0.1\0', 80),
+        ('\ud800', 80),
+        ['127.0.0.1', 80],
+        ('127.0.0.1',),
+        ('127.0.0.1', '80'),
+        ('127.0.0.1', 80, 0),
+        'x',
+        5,
+        (),
+    ],
 )
 def test_an_address_that_would_have_to_be_looked_up(our_endpoint, addr):
     transport, protocol = our_endpoint()
@@ -693,6 +706,33 @@ def test_a_paused_transport_can_be_closed(our_loop, our_endpoint, peer):
     our_loop.run_until_complete(protocol.lost.wait())
 
     assert len(protocol.received) == 1
+
+
+def test_a_thousand_endpoints_leave_nothing(our_loop):
+    async def use(number):
+        call = our_loop.create_datagram_endpoint(Recorder, LOOPBACK)
+        if number % 3 == 0:
+            task = our_loop.create_task(call)
+            await asyncio.sleep(0)
+            task.cancel()
+            await asyncio.wait([task])
+            return
+        transport, protocol = await call
+        transport.sendto(b'spam', name_of(transport))
+        if number % 3 == 1:
+            await protocol.until_count(1)
+            transport.close()
+        else:
+            transport.abort()
+        await protocol.lost.wait()
+
+    async def main():
+        for number in range(1000):
+            await use(number)
+
+    our_loop.run_until_complete(main())
+
+    assert our_loop._handles_opened > 600
 
 
 # create_datagram_endpoint

@@ -131,13 +131,27 @@ read_inet_host(const char *text, struct sockaddr_in *in)
            read_numeric(AF_INET, text, in, sizeof(*in));
 }
 
+/* A host as C has it; NULL without an exception if it is no address at all:
+ * the resolver shall judge it. */
+static const char *
+host_text(PyObject *host)
+{
+    Py_ssize_t size = 0;
+    const char *text = PyUnicode_AsUTF8AndSize(host, &size);
+
+    if (text == NULL) {
+        PyErr_Clear(); /* surrogates */
+        return NULL;
+    }
+    return strlen(text) == (size_t)size ? text : NULL;
+}
+
 static int
 inet_from_python(PyObject *host, uint32_t port, Addr *addr)
 {
-    const char *text = PyUnicode_AsUTF8(host);
+    const char *text = host_text(host);
 
     if (text == NULL) {
-        PyErr_Clear(); /* not a literal: the resolver shall judge it */
         return 0;
     }
     memset(&addr->raw.in, 0, sizeof(addr->raw.in));
@@ -153,14 +167,13 @@ inet_from_python(PyObject *host, uint32_t port, Addr *addr)
 static int
 inet6_from_python(PyObject *tuple, uint32_t port, Addr *addr)
 {
-    const char *text = PyUnicode_AsUTF8(PyTuple_GET_ITEM(tuple, 0));
+    const char *text = host_text(PyTuple_GET_ITEM(tuple, 0));
     Py_ssize_t count = PyTuple_GET_SIZE(tuple);
     uint32_t flow = 0;
     uint32_t scope = 0;
     int found = 1;
 
     if (text == NULL) {
-        PyErr_Clear(); /* not a literal: the resolver shall judge it */
         return 0;
     }
     memset(&addr->raw.in6, 0, sizeof(addr->raw.in6));

@@ -496,8 +496,7 @@ release_socket(Transport *transport)
     datagrams_clear(&udp->queue);
     Py_CLEAR(udp->backlog);
     if (endpoint_release(&udp->endpoint, transport_state(transport)) < 0) {
-        udp->uv.io_watcher.fd =
-            -1; /* libuv is not to close what is not ours */
+        udp->uv.io_watcher.fd = -1; /* not ours: libuv is not to close it */
     }
     if (loop_owner(loop, fd) == &transport->handle) {
         (void)loop_set_owner(loop, fd, NULL); /* cannot fail */
