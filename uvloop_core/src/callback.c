@@ -319,9 +319,13 @@ wait_for_end(Callback *callback)
 static void
 drop_gate(Callback *callback)
 {
-    PyObject *gate = atomic_exchange(&callback->gate, NULL);
+    PyObject *gate =
+        atomic_load_explicit(&callback->gate, memory_order_relaxed);
 
-    Py_XDECREF(gate);
+    if (gate != NULL) { /* hardly ever; nobody waits any more */
+        atomic_store_explicit(&callback->gate, NULL, memory_order_relaxed);
+        Py_DECREF(gate);
+    }
 }
 
 /* True if another thread runs the loop that the callback waits for. */
