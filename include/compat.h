@@ -133,6 +133,27 @@ PyModule_Add(PyObject *module, const char *name, PyObject *value /* steals */)
 }
 #endif
 
+/* What asyncio counts for each queued datagram besides its bytes, and whether
+ * it sends empty ones: gh-115199, 3.13. */
+#if PY_VERSION_HEX >= 0x030D00A5
+#define COMPAT_DATAGRAM_HEADER 8
+#define COMPAT_SENDS_EMPTY_DATAGRAMS 1
+#else
+#define COMPAT_DATAGRAM_HEADER 0
+#define COMPAT_SENDS_EMPTY_DATAGRAMS 0
+#endif
+
+/* Whether another thread's cancel() and cancelled() of what
+ * call_soon_threadsafe returned wait for a call that has begun, and the class
+ * in asyncio.events that it is: gh-128340, 3.14. */
+#if PY_VERSION_HEX >= 0x030E00A4
+#define COMPAT_HANDLES_WAIT 1
+#define COMPAT_THREADSAFE_HANDLE "_ThreadSafeHandle"
+#else
+#define COMPAT_HANDLES_WAIT 0
+#define COMPAT_THREADSAFE_HANDLE "Handle"
+#endif
+
 /* Whether threads run Python code at the same time: PEP 703, 3.13. */
 #ifdef Py_GIL_DISABLED
 #define COMPAT_FREE_THREADED 1

@@ -10,10 +10,12 @@ from .loop import Loop
 from .policy import new_event_loop, run
 
 if TYPE_CHECKING:
+    from types import ModuleType
+
     from .policy import EventLoopPolicy, install
 
 __version__: str = _core.__version__
-__all__ = ['Loop', 'libuv_version', 'new_event_loop', 'run']
+__all__ = ['Loop', 'as_uvloop', 'libuv_version', 'new_event_loop', 'run']
 
 if sys.version_info < (3, 16):
     __all__ += ['EventLoopPolicy', 'install']
@@ -22,6 +24,17 @@ if sys.version_info < (3, 16):
 def libuv_version() -> str:
     """The version of the libuv that is compiled in, as '1.52.1'."""
     return _core.libuv_version()
+
+
+def as_uvloop() -> ModuleType:
+    """Have `import uvloop` give ours from now on, in this process.
+
+    For programs that say `import uvloop` and cannot be told otherwise. Raises
+    RuntimeError if uvloop has been imported already.
+    """
+    from . import shim
+
+    return shim.as_uvloop()
 
 
 def __getattr__(name: str) -> object:

@@ -6,6 +6,8 @@ import asyncio
 import sys
 import warnings
 import weakref
+from asyncio.sslproto import SSLProtocol
+from asyncio.trsock import TransportSocket
 from collections.abc import (
     AsyncGenerator,
     Awaitable,
@@ -15,12 +17,42 @@ from collections.abc import (
 )
 from typing import Any, TypeVar
 
+from ._core import (
+    FSEvent,
+    Handle,
+    TCPTransport,
+    TimerHandle,
+    UDPTransport,
+)
 from .base import debug_by_default, logger
 from .connect import ConnectMixin
+from .datagram import DatagramMixin
+from .libuv import libuv_get_loop_t_ptr, libuv_get_version
 from .missing import MissingMixin
+from .monitor import FileSystemEvent, MonitorMixin
 from .report import ReportMixin
-from .serve import ServeMixin
+from .sendfile import SendfileMixin
+from .serve import ServeMixin, Server
 from .signals import SignalsMixin
+
+# Under uvloop's names, which has all of them in its module `loop`.
+UVFSEvent = FSEvent
+PseudoSocket = TransportSocket
+
+__all__ = [
+    'FileSystemEvent',
+    'Handle',
+    'Loop',
+    'PseudoSocket',
+    'SSLProtocol',
+    'Server',
+    'TCPTransport',
+    'TimerHandle',
+    'UDPTransport',
+    'UVFSEvent',
+    'libuv_get_loop_t_ptr',
+    'libuv_get_version',
+]
 
 T = TypeVar('T')
 
@@ -30,7 +62,16 @@ TaskFactory = Callable[..., asyncio.Future[Any]]
 ORIGIN_DEPTH = 10
 
 
-class Loop(ConnectMixin, ServeMixin, SignalsMixin, ReportMixin, MissingMixin):
+class Loop(
+    ConnectMixin,
+    ServeMixin,
+    DatagramMixin,
+    SendfileMixin,
+    MonitorMixin,
+    SignalsMixin,
+    ReportMixin,
+    MissingMixin,
+):
     """An asyncio event loop on libuv."""
 
     def __init__(self) -> None:

@@ -25,9 +25,7 @@ class MissingMixin(LoopBase):
 
     connect_read_pipe = missing('connect_read_pipe')
     connect_write_pipe = missing('connect_write_pipe')
-    create_datagram_endpoint = missing('create_datagram_endpoint')
     create_unix_connection = missing('create_unix_connection')
     create_unix_server = missing('create_unix_server')
-    sendfile = missing('sendfile')
     subprocess_exec = missing('subprocess_exec')
     subprocess_shell = missing('subprocess_shell')

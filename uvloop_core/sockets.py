@@ -11,7 +11,7 @@ import errno
 import os
 import socket
 import ssl
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import IO, TYPE_CHECKING, Any, TypeVar
 
@@ -206,7 +206,9 @@ class SocketsMixin(ResolveMixin):
         file: IO[bytes],
         offset: int,
         count: int | None,
+        when_writable: Callable[..., Awaitable[int]] | None = None,
     ) -> int:
+        """By os.sendfile; when_writable is _when_writable if not given."""
         try:
             fd = file.fileno()
             size = os.fstat(fd).st_size
@@ -214,6 +216,7 @@ class SocketsMixin(ResolveMixin):
             raise asyncio.SendfileNotAvailableError(
                 'not a regular file'
             ) from error
+        when_writable = when_writable or self._when_writable
         left = count or size
         sent = 0
         try:
@@ -224,7 +227,7 @@ class SocketsMixin(ResolveMixin):
                     min(left, SENDFILE_CHUNK),
                 )
                 try:
-                    done = await self._when_writable(sock, call)
+                    done = await when_writable(sock, call)
                 except OSError as error:
                     if sent == 0:
                         raise asyncio.SendfileNotAvailableError(

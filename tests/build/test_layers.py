@@ -26,9 +26,9 @@ LAYERS = {
         'enter addr',
         'handle req callback',
         'ready timers inbox poll loop run',
-        'server endpoint transport',
+        'server endpoint transport datagrams',
         'stream stream_read stream_write',
-        'tcp pipe listener udp tls',
+        'tcp pipe listener udp fs_event tls',
         'kinds module',
     ],
 }

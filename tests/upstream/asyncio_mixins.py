@@ -1,4 +1,4 @@
-"""CPython's own tests of event loops, as far as TCP goes, on our loop.
+"""CPython's own tests of event loops, on our loop.
 
 They come with the interpreter, in the package `test`. A module for
 runner.py; nothing is collected from it by pytest.
@@ -13,6 +13,7 @@ from typing import Any
 
 from test.test_asyncio import test_buffered_proto as buffered
 from test.test_asyncio import test_events as events
+from test.test_asyncio import test_sendfile as sendfile
 from test.test_asyncio import test_server as server
 from test.test_asyncio import test_sock_lowlevel as lowlevel
 from test.test_asyncio import test_sslproto as sslproto
@@ -33,6 +34,17 @@ class Events(
 
 
 class SockLowlevel(lowlevel.BaseSockTestsMixin, utils.TestCase):
+    def create_event_loop(self) -> asyncio.AbstractEventLoop:
+        return uvloop_core.new_event_loop()
+
+    @staticmethod
+    def close_loop(loop: Any) -> None:
+        loop.close()
+
+
+class Sendfile(
+    sendfile.SendfileMixin, sendfile.SockSendfileMixin, utils.TestCase
+):
     def create_event_loop(self) -> asyncio.AbstractEventLoop:
         return uvloop_core.new_event_loop()
 

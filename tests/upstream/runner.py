@@ -76,19 +76,39 @@ def tell(word: str, test: unittest.TestCase) -> None:
     print(f'\n\t{word}\t{test.id()}', flush=True)
 
 
+class Fixtures:
+    """setUpClass and tearDownClass, which a test run alone goes without."""
+
+    def __init__(self) -> None:
+        self.of: type[unittest.TestCase] | None = None
+
+    def change(self, to: type[unittest.TestCase] | None) -> None:
+        if to is not self.of:
+            before, self.of = self.of, None
+            if before is not None:
+                before.tearDownClass()
+                before.doClassCleanups()
+            if to is not None:
+                to.setUpClass()
+            self.of = to
+
+
 def main(arguments: list[str]) -> None:
     skip = 0
     if arguments[0] == '--skip':
         skip = int(arguments[1])
         del arguments[:2]
     tests = [test for each in arguments for test in tests_of(each)]
+    fixtures = Fixtures()
     for test in tests[skip:]:
         outcome = Outcome()
         tell('begin', test)
+        fixtures.change(type(test))
         test.run(outcome)
         # What the next test is told shall be of its own making.
         sys.stdout.flush()
         tell(outcome.told, test)
+    fixtures.change(None)
 
 
 if __name__ == '__main__':

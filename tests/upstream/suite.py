@@ -24,16 +24,22 @@ EXPECTED = HERE / 'expected.txt'
 # A test that says nothing for so long is taken to hang.
 SILENCE = 60.0
 
-# `import uvloop` is ours for them.
+# `import uvloop` is ours for them, and for the programs that they start; what
+# only its tests use is added.
 SHIM = {
     'uvloop/__init__.py': """\
-from uvloop_core import *
-import uvloop_core
+import ctypes, os, uvloop_core
 
-def __getattr__(name):
-    return getattr(uvloop_core, name)
+def unwrap(capsule):
+    get = ctypes.pythonapi.PyCapsule_GetPointer
+    get.restype = ctypes.c_void_p
+    get.argtypes = [ctypes.py_object, ctypes.c_char_p]
+    return get(capsule, None)
+
+uvloop = uvloop_core.as_uvloop()
+uvloop.__path__.append(os.path.dirname(__file__))
+uvloop.loop._testhelper_unwrap_capsuled_pointer = unwrap
 """,
-    'uvloop/loop.py': 'from uvloop_core.loop import *\n',
 }
 
 # Only the TLS tests use it, and they are not among those that run here.

@@ -61,6 +61,28 @@ def test_how_each_test_ends_is_told(
     ]
 
 
+def test_the_fixtures_of_classes_are_run(tmp_path: Path) -> None:
+    (tmp_path / 'case.py').write_text(
+        'import unittest\n'
+        'class One(unittest.TestCase):\n'
+        '    @classmethod\n'
+        '    def setUpClass(cls):\n'
+        '        cls.file = open("file", "w")\n'
+        '    @classmethod\n'
+        '    def tearDownClass(cls):\n'
+        '        cls.file.close()\n'
+        '    def test(self):\n'
+        '        self.assertFalse(self.file.closed)\n'
+        'class Two(unittest.TestCase):\n'
+        '    def test(self):\n'
+        '        self.assertTrue(One.file.closed)\n'
+    )
+
+    words = [word for _, word, _ in suite.run(tmp_path, ['case'])]
+
+    assert words == ['passed', 'passed']
+
+
 def test_a_crash_after_the_last_test_is_told(tmp_path: Path) -> None:
     (tmp_path / 'case.py').write_text(
         'import atexit, os, unittest\n'

@@ -18,7 +18,11 @@ MODULES = [
     'test_tcp:Test_UV_TCP',
     'test_context:Test_UV_Context',
     'test_signals:Test_UV_Signals',
-    'signals_elsewhere:Signals',
+    'signals_elsewhere:Signals,Dealloc',
+    'test_udp:Test_UV_UDP',
+    'test_fs_event:Test_UV_FS_Event',
+    'test_libuv_api:Test_UV_libuv',
+    'test_process_spawning',
     'test_runner',
     'test_executors:TestUVExecutors',
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextvars
 import gc
 import sys
@@ -481,3 +482,143 @@ def test_scheduled_is_true_until_the_timer_is_due(loop):
     assert handle._scheduled is True
     run_turn(loop)
     assert handle._scheduled is False
+
+
+# What they are
+
+
+@pytest.mark.parametrize('name', SCHEDULE)
+def test_handles_are_instances_of_asyncios_classes(loop, name):
+    handle = SCHEDULE[name](loop, print, '')
+
+    assert isinstance(handle, asyncio.Handle)
+    is_timer = name in ('call_later', 'call_at')
+    assert isinstance(handle, asyncio.TimerHandle) == is_timer
+    handle.cancel()
+
+
+def test_timers_compare_with_asyncios(our_loop):
+    ours = our_loop.call_at(our_loop.time() + 100, print, 1)
+    other = asyncio.SelectorEventLoop()
+    theirs = other.call_at(ours.when() + 1, print, 1)
+
+    assert ours < theirs
+    assert theirs > ours
+    assert ours != theirs
+    for handle in (ours, theirs):
+        handle.cancel()
+    other.close()
+
+
+# From 3.14 on, cancel() and cancelled() in another thread wait for a call
+# that has begun.
+
+
+@pytest.fixture
+def running(loop):
+    """A callback of call_soon_threadsafe that runs, and what lets it end."""
+    started, go_on = threading.Event(), threading.Event()
+    done = []
+
+    def callback():
+        started.set()
+        go_on.wait(10)
+        done.append('done')
+        loop.stop()
+
+    thread = threading.Thread(target=loop.run_forever)
+    handle = loop.call_soon_threadsafe(callback)
+    thread.start()
+    assert started.wait(10)
+    yield handle, go_on, done
+    go_on.set()
+    thread.join()
+
+
+@pytest.mark.skipif(sys.version_info < (3, 14), reason='3.14 brought it')
+@pytest.mark.parametrize('name', ['cancel', 'cancelled'])
+def test_another_thread_waits_for_a_call_that_has_begun(running, name):
+    handle, go_on, done = running
+    seen = []
+
+    def ask():
+        result = getattr(handle, name)()
+        seen.append((list(done), result))
+
+    threads = [threading.Thread(target=ask) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    go_on.set()
+    for thread in threads:
+        thread.join()
+
+    assert [before for before, _ in seen] == [['done']] * 3
+    assert handle.cancelled() == (name == 'cancel')
+
+
+@pytest.mark.skipif(sys.version_info >= (3, 14), reason='3.14 waits')
+def test_before_3_14_another_thread_does_not_wait(running):
+    handle, go_on, done = running
+
+    was_cancelled = handle.cancelled()
+    handle.cancel()
+
+    assert done == []
+    assert (was_cancelled, handle.cancelled()) == (False, True)
+
+
+def test_its_own_thread_never_waits(loop):
+    seen = []
+
+    def callback():
+        seen.append(handle.cancelled())
+        handle.cancel()
+        seen.append(handle.cancelled())
+        loop.stop()
+
+    handle = loop.call_soon_threadsafe(callback)
+    loop.run_forever()
+
+    assert seen == [False, True]
+
+
+def test_a_threadsafe_handle_cancelled_in_time_does_not_run(our_loop):
+    calls = []
+
+    def cancel():
+        handle = our_loop.call_soon_threadsafe(calls.append, 1)
+        handle.cancel()
+        our_loop.call_soon_threadsafe(our_loop.stop)
+
+    def block():
+        # It cannot run before it is cancelled.
+        run_in_thread(cancel)
+
+    our_loop.call_soon(block)
+    our_loop.run_forever()
+
+    assert calls == []
+
+
+def test_many_threads_cancel_while_it_runs(our_loop):
+    """Each call is either made or cancelled, and nobody waits for ever."""
+    ran, cancelled = [], []
+
+    def work():
+        for number in range(300):
+            handle = our_loop.call_soon_threadsafe(ran.append, number)
+            handle.cancel()
+            cancelled.append(handle.cancelled())
+
+    threads = [threading.Thread(target=work) for _ in range(3)]
+    runner = threading.Thread(target=our_loop.run_forever)
+    runner.start()
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    our_loop.call_soon_threadsafe(our_loop.stop)
+    runner.join()
+
+    assert cancelled == [True] * 900
+    assert len(ran) <= 900

@@ -39,9 +39,17 @@ class Echo(asyncio.Protocol):
         self.transport.write(data)
 
 
+class DatagramEcho(asyncio.DatagramProtocol):
+    def connection_made(self, transport):
+        self.transport = transport
+
+    def datagram_received(self, data, addr):
+        self.transport.sendto(data, addr)
+
+
 class Traffic:
-    """What flows in the parent: a pipe that is read, a connection that is
-    echoed, a timer, and calls from a thread."""
+    """What flows in the parent: a pipe that is read, a connection and
+    datagrams that are echoed, a timer, and calls from a thread."""
 
     def __init__(self, loop) -> None:
         self.loop = loop
@@ -56,6 +64,13 @@ class Traffic:
         self.address = self.server.sockets[0].getsockname()
         self.client = socket.create_connection(self.address)
         self.client.settimeout(30)
+        self.datagrams, _ = await self.loop.create_datagram_endpoint(
+            DatagramEcho, ('127.0.0.1', 0)
+        )
+        self.transports.append(self.datagrams)
+        self.peer = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.peer.connect(self.datagrams.get_extra_info('sockname'))
+        self.peer.settimeout(30)
         await self.flows()
 
     def echo(self) -> Echo:
@@ -75,6 +90,8 @@ class Traffic:
         run = self.loop.run_in_executor
         await run(None, self.client.sendall, b'spam')
         assert await run(None, self.client.recv, 100) == b'spam'
+        self.peer.send(b'eggs')
+        assert await run(None, self.peer.recv, 100) == b'eggs'
         _, writer = await asyncio.open_connection(*self.address)
         writer.close()
         await writer.wait_closed()
@@ -82,6 +99,7 @@ class Traffic:
     async def stop(self) -> None:
         self.loop.remove_reader(self.pipe[0])
         self.client.close()
+        self.peer.close()
         self.server.close()
         await self.server.wait_closed()
         for transport in self.transports:
@@ -509,6 +527,53 @@ def pipe() -> Iterator[tuple[int, int]]:
     yield pipe
     for fd in pipe:
         os.close(fd)
+
+
+def test_a_child_does_not_end_what_its_parent_monitors(our_loop, tmp_path):
+    told = []
+
+    def tell(name, event):
+        told.append(name)
+        our_loop.stop()
+
+    def child():
+        # Its kernel queue cannot have the file that is gone, but the rest.
+        thread = threading.Timer(
+            0.05, our_loop.call_soon_threadsafe, (our_loop.stop,)
+        )
+        thread.start()
+        our_loop.run_forever()
+        thread.join()
+        our_loop.close()
+
+    paths = [tmp_path / name for name in ('gone', 'stays')]
+    for path in paths:
+        path.touch()
+    handles = [our_loop._monitor_fs(path, tell) for path in paths]
+    paths[0].unlink()
+    our_loop.run_forever()
+
+    wait(fork(child))
+    paths[1].write_text('spam')
+    while b'stays' not in told:
+        our_loop.run_forever()
+    for handle in handles:
+        handle.cancel()
+
+
+def test_a_child_hears_of_what_it_monitors(our_loop, tmp_path):
+    def child():
+        handle.cancel()
+        mine = our_loop._monitor_fs(tmp_path, lambda *_: our_loop.stop())
+        (tmp_path / 'file').touch()
+        our_loop.run_forever()
+        mine.cancel()
+        our_loop.close()
+
+    handle = our_loop._monitor_fs(tmp_path, print)
+
+    wait(fork(child))
+    handle.cancel()
 
 
 def test_many_forks(our_loop, traffic):

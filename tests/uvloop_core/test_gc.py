@@ -231,6 +231,44 @@ def by_a_paused_transport(loop, thing):
         protocol.transport.pause_reading()
 
 
+class DatagramProtocol(Protocol, asyncio.DatagramProtocol):
+    pass
+
+
+def by_a_datagram_transport(loop, thing):
+    def make():
+        thing.protocol = DatagramProtocol()
+        thing.protocol.thing = thing
+        return thing.protocol
+
+    loop.run_until_complete(
+        loop.create_datagram_endpoint(make, ('127.0.0.1', 0))
+    )
+    return thing.protocol.transport
+
+
+def by_a_paused_datagram_transport(loop, thing):
+    transport = by_a_datagram_transport(loop, thing)
+
+    def pause(data, addr):
+        transport.pause_reading()
+
+    thing.protocol.datagram_received = pause
+    for _ in range(3):
+        transport.sendto(b'spam', transport.get_extra_info('sockname'))
+    run_turns(loop, 3)
+
+
+def by_a_monitored_file(loop, thing):
+    thing.handle = loop._monitor_fs('.', thing.method)
+
+
+def by_a_sendfile_in_progress(loop, thing):
+    one, two = connected(loop, thing)
+    thing.future = loop.create_future()
+    one.transport._hold(None, thing.future)
+
+
 CYCLES = [value for name, value in globals().items() if name.startswith('by_')]
 
 

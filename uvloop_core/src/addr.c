@@ -2,6 +2,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <netdb.h>
 
 static PyObject *
 inet_to_python(const struct sockaddr_in *in)
@@ -93,17 +94,68 @@ read_field(PyObject *item, const char *what, long max, uint32_t *result)
     return 1;
 }
 
+/* What only the resolver's own rules know of numeric hosts: a zone id
+ * ("fe80::1%eth0"), "127.1". It asks nobody. 1, or 0 if it is none. */
+static int
+read_numeric(int family, const char *text, void *raw, socklen_t size)
+{
+    struct addrinfo hints = {.ai_family = family, .ai_flags = AI_NUMERICHOST};
+    struct addrinfo *found = NULL;
+    int is_numeric = 0;
+
+    if (getaddrinfo(text, NULL, &hints, &found) != 0) {
+        return 0;
+    }
+    if (found->ai_addrlen == size) {
+        memcpy(raw, found->ai_addr, size);
+        is_numeric = 1;
+    }
+    freeaddrinfo(found);
+    return is_numeric;
+}
+
+/* A host that is no name to be resolved, the socket module's two special
+ * ones included: 1 or 0. */
+static int
+read_inet_host(const char *text, struct sockaddr_in *in)
+{
+    if (text[0] == '\0') {
+        in->sin_addr.s_addr = htonl(INADDR_ANY);
+        return 1;
+    }
+    if (strcmp(text, "<broadcast>") == 0) {
+        in->sin_addr.s_addr = htonl(INADDR_BROADCAST);
+        return 1;
+    }
+    return inet_pton(AF_INET, text, &in->sin_addr) == 1 ||
+           read_numeric(AF_INET, text, in, sizeof(*in));
+}
+
+/* A host as C has it; NULL without an exception if it is no address at all:
+ * the resolver shall judge it. */
+static const char *
+host_text(PyObject *host)
+{
+    Py_ssize_t size = 0;
+    const char *text = PyUnicode_AsUTF8AndSize(host, &size);
+
+    if (text == NULL) {
+        PyErr_Clear(); /* surrogates */
+        return NULL;
+    }
+    return strlen(text) == (size_t)size ? text : NULL;
+}
+
 static int
 inet_from_python(PyObject *host, uint32_t port, Addr *addr)
 {
-    const char *text = PyUnicode_AsUTF8(host);
+    const char *text = host_text(host);
 
     if (text == NULL) {
-        PyErr_Clear(); /* not a literal: the resolver shall judge it */
         return 0;
     }
     memset(&addr->raw.in, 0, sizeof(addr->raw.in));
-    if (inet_pton(AF_INET, text, &addr->raw.in.sin_addr) != 1) {
+    if (!read_inet_host(text, &addr->raw.in)) {
         return 0;
     }
     addr->raw.in.sin_family = AF_INET;
@@ -115,21 +167,23 @@ inet_from_python(PyObject *host, uint32_t port, Addr *addr)
 static int
 inet6_from_python(PyObject *tuple, uint32_t port, Addr *addr)
 {
-    const char *text = PyUnicode_AsUTF8(PyTuple_GET_ITEM(tuple, 0));
+    const char *text = host_text(PyTuple_GET_ITEM(tuple, 0));
     Py_ssize_t count = PyTuple_GET_SIZE(tuple);
     uint32_t flow = 0;
     uint32_t scope = 0;
     int found = 1;
 
     if (text == NULL) {
-        PyErr_Clear(); /* not a literal: the resolver shall judge it */
         return 0;
     }
     memset(&addr->raw.in6, 0, sizeof(addr->raw.in6));
-    /* A zone id ("fe80::1%eth0") is not for inet_pton: it is resolved. */
-    if (inet_pton(AF_INET6, text, &addr->raw.in6.sin6_addr) != 1) {
+    /* All zeros, as it is now, is the socket module's "" too. */
+    if (text[0] != '\0' &&
+        inet_pton(AF_INET6, text, &addr->raw.in6.sin6_addr) != 1 &&
+        !read_numeric(AF_INET6, text, &addr->raw.in6, sizeof(addr->raw.in6))) {
         return 0;
     }
+    scope = addr->raw.in6.sin6_scope_id;
     if (count > 2) {
         found =
             read_field(PyTuple_GET_ITEM(tuple, 2), "flowinfo", 0xfffff, &flow);

@@ -32,6 +32,7 @@ allocate(CallbackHost *host, bool timer)
     if (callback != NULL) {
         callback->source_traceback = NULL;
         callback->weakrefs = NULL;
+        atomic_init(&callback->gate, NULL);
     }
     return callback;
 }
@@ -62,6 +63,8 @@ fill(Callback *callback,
     callback->host = host;
     callback->flags = 0;
     atomic_store_explicit(&callback->cancelled, false, memory_order_relaxed);
+    atomic_store_explicit(
+        &callback->phase, PHASE_PRIVATE, memory_order_relaxed);
     callback->callable = Py_NewRef(callable);
     callback->args = NULL;
     callback->shape = ARGS_NONE;
@@ -104,6 +107,14 @@ callback_new(CallbackHost *host,
         Py_CLEAR(callback);
     }
     return callback;
+}
+
+void
+callback_share(Callback *callback)
+{
+    if (COMPAT_HANDLES_WAIT) {
+        atomic_store(&callback->phase, PHASE_DUE);
+    }
 }
 
 /* Nanoseconds of loop.time() that are never before `seconds`. */
@@ -212,6 +223,121 @@ drop_call(Callback *callback)
     Py_XDECREF(args);
 }
 
+/* ---- a call that other threads may wait for ---- */
+
+/* The phase goes from `before` to `after`, if it is that. */
+static bool
+change_phase(Callback *callback, unsigned char before, unsigned char after)
+{
+    return atomic_compare_exchange_strong(&callback->phase, &before, after);
+}
+
+/* False: another thread has cancelled it just now. */
+static bool
+begin_shared(Callback *callback)
+{
+    return change_phase(callback, PHASE_DUE, PHASE_RUNNING) ||
+           change_phase(callback, PHASE_DONE, PHASE_RUNNING) ||
+           atomic_load(&callback->phase) == PHASE_RUNNING;
+}
+
+/* Let those go on who wait. */
+static void
+end_shared(Border *border, Callback *callback)
+{
+    PyObject *gate = NULL;
+    PyObject *result = NULL;
+
+    atomic_store(&callback->phase, PHASE_DONE);
+    gate = atomic_load(&callback->gate);
+    if (gate != NULL) {
+        result =
+            PyObject_CallMethodNoArgs(gate, border->st->names[NAME_release]);
+        if (result == NULL) {
+            PyErr_Clear(); /* opened before: it was run by hand again */
+        }
+        Py_XDECREF(result);
+    }
+}
+
+/* A gate, closed, for a call that runs: borrowed, or NULL. */
+static PyObject *
+make_gate(State *st, Callback *callback)
+{
+    PyObject *gate = PyObject_CallNoArgs(st->objects[OBJECT_LOCK]);
+    PyObject *other = NULL;
+    PyObject *result = NULL;
+
+    if (gate != NULL) {
+        result = PyObject_CallMethodNoArgs(gate, st->names[NAME_acquire]);
+    }
+    if (result == NULL) {
+        Py_XDECREF(gate);
+        return NULL;
+    }
+    Py_DECREF(result);
+    if (!atomic_compare_exchange_strong(&callback->gate, &other, gate)) {
+        Py_DECREF(gate); /* somebody else waits too, by a gate of theirs */
+        return other;
+    }
+    return gate;
+}
+
+/* In another thread: wait for the end of the call, if it has begun; 0 or -1.
+ * The gate is there before the phase is looked at again, and at the end of the
+ * call the phase changes before the gate is looked for: one sees the other. */
+static int
+wait_for_end(Callback *callback)
+{
+    State *st = state_of_type(Py_TYPE(callback));
+    PyObject *gate = NULL;
+    PyObject *result = NULL;
+
+    if (st == NULL) {
+        return -1;
+    }
+    if (atomic_load(&callback->phase) != PHASE_RUNNING) {
+        return 0;
+    }
+    gate = make_gate(st, callback);
+    if (gate == NULL) {
+        return -1;
+    }
+    if (atomic_load(&callback->phase) != PHASE_RUNNING) {
+        return 0;
+    }
+    result = PyObject_CallMethodNoArgs(gate, st->names[NAME_acquire]);
+    if (result != NULL) {
+        Py_DECREF(result);
+        /* For the next one who waits. */
+        result = PyObject_CallMethodNoArgs(gate, st->names[NAME_release]);
+    }
+    Py_XDECREF(result);
+    return result == NULL ? -1 : 0;
+}
+
+static void
+drop_gate(Callback *callback)
+{
+    PyObject *gate =
+        atomic_load_explicit(&callback->gate, memory_order_relaxed);
+
+    if (gate != NULL) { /* hardly ever; nobody waits any more */
+        atomic_store_explicit(&callback->gate, NULL, memory_order_relaxed);
+        Py_DECREF(gate);
+    }
+}
+
+/* True if another thread runs the loop that the callback waits for. */
+static bool
+is_foreign(Callback *callback)
+{
+    CallbackHost *host = callback->host;
+    unsigned long runner = host == NULL ? 0 : host->border->thread;
+
+    return runner != 0 && runner != PyThread_get_thread_ident();
+}
+
 void
 callback_run(Border *border, Callback *callback)
 {
@@ -221,7 +347,11 @@ callback_run(Border *border, Callback *callback)
     size_t nargsf = PY_VECTORCALL_ARGUMENTS_OFFSET;
     PyObject *result = NULL;
 
-    if (callback->callable == NULL) {
+    bool shared = COMPAT_HANDLES_WAIT &&
+                  atomic_load_explicit(&callback->phase,
+                                       memory_order_relaxed) != PHASE_PRIVATE;
+
+    if (callback->callable == NULL || (shared && !begin_shared(callback))) {
         return; /* cancelled */
     }
     if (callback->shape == ARGS_ONE) {
@@ -241,6 +371,9 @@ callback_run(Border *border, Callback *callback)
         Py_DECREF(result);
     }
     callback->flags &= (uint8_t)~CALLBACK_RUNNING;
+    if (shared) {
+        end_shared(border, callback);
+    }
     if (callback_is_cancelled(callback)) {
         drop_call(callback); /* cancel() left it to us */
     }
@@ -263,6 +396,7 @@ callback_release(CallbackHost *host, Callback *callback)
         if (PyObject_GC_IsTracked((PyObject *)callback)) {
             PyObject_GC_UnTrack(callback);
         }
+        drop_gate(callback);
         Py_CLEAR(callback->context);
         /* Dropping the context may have run code that filled the cache. */
         if (*count < CALLBACK_CACHE) {
@@ -354,10 +488,14 @@ static PyObject *
 cancel_meth(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
     Callback *callback = CAST(Callback, self);
-    CallbackHost *host = callback->host;
-    unsigned long runner = host == NULL ? 0 : host->border->thread;
+    CallbackHost *host = NULL;
 
-    if (runner != 0 && runner != PyThread_get_thread_ident()) {
+    if (is_foreign(callback)) {
+        if (COMPAT_HANDLES_WAIT &&
+            !change_phase(callback, PHASE_DUE, PHASE_CANCELLED) &&
+            wait_for_end(callback) < 0) {
+            return NULL;
+        }
         /* The loop drops it when it comes by. */
         atomic_store_explicit(
             &callback->cancelled, true, memory_order_release);
@@ -381,7 +519,13 @@ PyDoc_STRVAR(cancelled_doc,
 static PyObject *
 cancelled_meth(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
-    return PyBool_FromLong(callback_is_cancelled(CAST(Callback, self)));
+    Callback *callback = CAST(Callback, self);
+
+    if (COMPAT_HANDLES_WAIT && is_foreign(callback) &&
+        wait_for_end(callback) < 0) {
+        return NULL;
+    }
+    return PyBool_FromLong(callback_is_cancelled(callback));
 }
 
 PyDoc_STRVAR(get_context_doc,
@@ -416,6 +560,27 @@ run_meth(PyObject *self, PyObject *Py_UNUSED(ignored))
         host->border->context = outer;
     }
     Py_RETURN_NONE;
+}
+
+/* asyncio's class, so that isinstance() knows a handle: to derive from it
+ * would add its ten slots to each. */
+static PyObject *
+class_get(PyObject *self, void *Py_UNUSED(closure))
+{
+    Callback *callback = CAST(Callback, self);
+    State *st = state_of_type(Py_TYPE(self));
+    ObjectIndex index = OBJECT_ASYNCIO_HANDLE;
+
+    if (st == NULL) {
+        return NULL;
+    }
+    if (callback->flags & CALLBACK_TIMER) {
+        index = OBJECT_ASYNCIO_TIMER_HANDLE;
+    }
+    else if (atomic_load(&callback->phase) != PHASE_PRIVATE) {
+        index = OBJECT_ASYNCIO_THREADSAFE_HANDLE;
+    }
+    return Py_NewRef(st->objects[index]);
 }
 
 static PyObject *
@@ -574,6 +739,7 @@ callback_tp_dealloc(PyObject *self)
         PyObject_ClearWeakRefs(self);
     }
     (void)callback_tp_clear(self);
+    drop_gate(callback);
     PyObject_GC_Del(self);
     Py_DECREF(type);
 }
@@ -690,6 +856,7 @@ static PyMethodDef timer_methods[] = {
 };
 
 static PyGetSetDef callback_getset[] = {
+    {"__class__", class_get, NULL, NULL, NULL},
     {"_callback", callback_get, NULL, NULL, NULL},
     {"_args", args_get, NULL, NULL, NULL},
     {"_loop", loop_get, NULL, NULL, NULL},
@@ -699,6 +866,7 @@ static PyGetSetDef callback_getset[] = {
 };
 
 static PyGetSetDef timer_getset[] = {
+    {"__class__", class_get, NULL, NULL, NULL},
     {"_callback", callback_get, NULL, NULL, NULL},
     {"_args", args_get, NULL, NULL, NULL},
     {"_loop", loop_get, NULL, NULL, NULL},

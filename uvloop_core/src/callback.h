@@ -26,9 +26,12 @@ typedef struct {
     CallbackHost *host;         /* borrowed: NULL once no queue holds it */
     PyObject *source_traceback; /* owned: where it was made, in debug mode */
     PyObject *weakrefs;
-    uint8_t shape;         /* ARGS_* */
-    uint8_t flags;         /* CALLBACK_*; owner thread only */
-    atomic_bool cancelled; /* any thread may set it */
+    uint8_t shape;            /* ARGS_* */
+    uint8_t flags;            /* CALLBACK_*; owner thread only */
+    atomic_bool cancelled;    /* any thread may set it */
+    atomic_uchar phase;       /* PHASE_*: where it is, for other threads */
+    _Atomic(PyObject *) gate; /* owned: a lock that is held while it runs, made
+                                 by who waits for its end; or NULL */
 } Callback;
 
 enum {
@@ -45,6 +48,14 @@ enum {
     CALLBACK_TIMER = 8,   /* a TimerCallback */
     CALLBACK_HEAPED = 16, /* in the timers' heap */
     CALLBACK_COUNTED = 32 /* the heap knows that it is cancelled */
+};
+
+enum {
+    PHASE_PRIVATE, /* other threads need not wait for its end */
+    PHASE_DUE,
+    PHASE_RUNNING,
+    PHASE_DONE,
+    PHASE_CANCELLED, /* by another thread, before it ran */
 };
 
 typedef struct {
@@ -75,6 +86,10 @@ Callback *callback_new(CallbackHost *host,
                        PyObject *context,
                        PyObject *const *args,
                        Py_ssize_t nargs);
+
+/* Before others see it: call_soon_threadsafe made it, so from 3.14 on cancel()
+ * in another thread waits for a call that has begun. */
+void callback_share(Callback *callback);
 
 /* The same for a timer that is due at loop.time() == seconds. */
 TimerCallback *callback_new_timer(CallbackHost *host,

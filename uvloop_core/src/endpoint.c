@@ -182,6 +182,28 @@ endpoint_peername(Endpoint *endpoint)
 }
 
 int
+endpoint_extra(Endpoint *endpoint, State *st, PyObject *name, PyObject **value)
+{
+    *value = NULL;
+    if (!PyUnicode_Check(name)) {
+        return 0;
+    }
+    if (PyUnicode_Compare(name, st->names[NAME_peername]) == 0) {
+        *value = endpoint_peername(endpoint);
+    }
+    else if (PyUnicode_Compare(name, st->names[NAME_socket]) == 0) {
+        *value = endpoint_socket(endpoint, st);
+    }
+    else if (PyUnicode_Compare(name, st->names[NAME_sockname]) == 0) {
+        *value = endpoint_sockname(endpoint);
+    }
+    else {
+        return 0;
+    }
+    return *value == NULL ? -1 : 1;
+}
+
+int
 endpoint_release(Endpoint *endpoint, State *st)
 {
     int fd = endpoint->fd;

@@ -38,6 +38,12 @@ PyObject *endpoint_socket(Endpoint *endpoint, State *st);
 PyObject *endpoint_sockname(Endpoint *endpoint);
 PyObject *endpoint_peername(Endpoint *endpoint);
 
+/* TransportOps.extra: one of these three. */
+int endpoint_extra(Endpoint *endpoint,
+                   State *st,
+                   PyObject *name,
+                   PyObject **value);
+
 /* The connection ends: take the fd from the Python socket, which stays as a
  * closed one. The fd, now the caller's to close; or -1 if somebody else took
  * it from the Python socket before. May run Python code. */

@@ -79,9 +79,44 @@ loop_touch(Loop *loop)
         loop->border.thread = 0; /* who ran it stayed in the parent */
     }
     inbox_forked(&loop->inbox);
-    (void)uv_loop_fork(&loop->uv); /* EMFILE: the loop is deaf, the parent
-                                      is not */
+    if (uv_loop_fork(&loop->uv) < 0) {
+        /* Once more, without a watched file that is gone by now. EMFILE: the
+         * loop is deaf, the parent is not. */
+        (void)uv_loop_fork(&loop->uv);
+    }
     poll_forked(&loop->poll);
+}
+
+int
+loop_watch(Loop *loop,
+           int fd,
+           WatchKind kind,
+           PyMethodDef *def,
+           PyObject *self,
+           PyObject *context)
+{
+    PyObject *callable = PyCFunction_New(def, self);
+    Callback *callback = NULL;
+    int err = -1;
+
+    if (callable != NULL) {
+        loop_touch(loop);
+        callback = callback_new(&loop->host, callable, context, NULL, 0);
+    }
+    if (callback != NULL) {
+        err = poll_watch(&loop->poll, fd, kind, callback);
+    }
+    Py_XDECREF(callback);
+    Py_XDECREF(callable);
+    return err;
+}
+
+void
+loop_unwatch(Loop *loop, int fd, WatchKind kind)
+{
+    loop_touch(loop);
+    /* Whether there was one does not matter. */
+    (void)poll_unwatch(&loop->poll, fd, kind);
 }
 
 static void
@@ -307,6 +342,7 @@ call_soon_threadsafe_meth(PyObject *self,
     if (callback == NULL) {
         return NULL;
     }
+    callback_share(callback);
     Py_INCREF(callback); /* the caller's; the inbox takes the other */
     settle(loop, callback);
     switch (inbox_put(&loop->inbox, callback)) {
@@ -679,6 +715,37 @@ get_backend_id_meth(PyObject *self, PyObject *Py_UNUSED(ignored))
     return PyLong_FromLong(loop->open ? uv_backend_fd(&loop->uv) : -1);
 }
 
+static void
+drop_capsule(PyObject *capsule)
+{
+    PyObject *loop = PyCapsule_GetContext(capsule);
+
+    Py_XDECREF(loop);
+}
+
+PyDoc_STRVAR(libuv_loop_doc,
+             "_libuv_loop($self, /)\n--\n\n"
+             "Return a capsule without a name of the loop's uv_loop_t. It "
+             "holds the loop.\nRaises RuntimeError once the loop is closed.");
+
+static PyObject *
+libuv_loop_meth(PyObject *self, PyObject *Py_UNUSED(ignored))
+{
+    Loop *loop = CAST(Loop, self);
+    PyObject *capsule = NULL;
+
+    if (loop_check_closed(loop) < 0) {
+        return NULL;
+    }
+    capsule = PyCapsule_New(&loop->uv, NULL, drop_capsule);
+    if (capsule == NULL || PyCapsule_SetContext(capsule, self) < 0) {
+        Py_XDECREF(capsule);
+        return NULL;
+    }
+    Py_INCREF(self); /* drop_capsule gives it back */
+    return capsule;
+}
+
 /* ---- attributes ---- */
 
 static PyObject *
@@ -862,6 +929,7 @@ loop_tp_dealloc(PyObject *self)
     }
     PyMem_Free(loop->owners);
     PyMem_RawFree(loop->read_buffer);
+    PyMem_RawFree(loop->datagrams);
     Py_XDECREF(loop->spares[0].bytes);
     Py_XDECREF(loop->spares[1].bytes);
     type->tp_free(self);
@@ -901,6 +969,7 @@ static PyMethodDef loop_methods[] = {
     {"_remove_writer", remove_writer_meth, METH_O, remove_writer_doc},
     {"_owner", owner_meth, METH_O, owner_doc},
     {"_get_backend_id", get_backend_id_meth, METH_NOARGS, get_backend_id_doc},
+    {"_libuv_loop", libuv_loop_meth, METH_NOARGS, libuv_loop_doc},
     {NULL, NULL, 0, NULL},
 };
 

@@ -1,7 +1,9 @@
 /* module.c - uvloop_core._core: multi-phase initialisation, nothing else. */
 #include "forks.h"
+#include "fs_event.h"
 #include "kinds.h"
 #include "loop.h"
+#include "udp.h"
 
 /* Each type registers itself. */
 typedef int (*Register)(PyObject *module, State *st);
@@ -12,6 +14,8 @@ static const Register registers[] = {
     server_register,
     listener_register,
     tcp_register,
+    udp_register,
+    fs_event_register,
 };
 
 PyDoc_STRVAR(libuv_version_doc,
@@ -23,6 +27,17 @@ static PyObject *
 libuv_version_meth(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
 {
     return PyUnicode_FromString(uv_version_string());
+}
+
+PyDoc_STRVAR(libuv_get_version_doc,
+             "libuv_get_version($module, /)\n--\n\n"
+             "Return that version as a number, 0x013401.");
+
+static PyObject *
+libuv_get_version_meth(PyObject *Py_UNUSED(module),
+                       PyObject *Py_UNUSED(ignored))
+{
+    return PyLong_FromUnsignedLong(uv_version());
 }
 
 static int
@@ -63,6 +78,10 @@ module_free(void *module)
 
 static PyMethodDef module_methods[] = {
     {"libuv_version", libuv_version_meth, METH_NOARGS, libuv_version_doc},
+    {"libuv_get_version",
+     libuv_get_version_meth,
+     METH_NOARGS,
+     libuv_get_version_doc},
     {NULL, NULL, 0, NULL},
 };
 

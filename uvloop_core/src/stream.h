@@ -57,6 +57,8 @@ typedef struct {
     uv_write_t request; /* the one in flight, if `writing` */
     WriteQueue queue;
     ReadState read;
+    PyObject *holder; /* owned: sendfile's future while the fd is its, which
+                         is told what happens; or NULL */
     int fd;           /* raw; -1 once released */
     bool writing;     /* libuv holds the request */
     bool sending;     /* items are being sent: others' writes only queue */
@@ -84,6 +86,15 @@ size_t stream_buffered(const Transport *transport);
 int stream_write(Stream *stream, PyObject *data);
 int stream_write_lines(Stream *stream, PyObject *lines);
 void stream_write_eof(Stream *stream);
+
+/* sendfile: `holder` in the place of `before`, of which either may be NULL (no
+ * one). While there is one nothing is read, write() raises, and the holder is
+ * told once nothing is queued or the connection is lost. 0, or -1 with
+ * RuntimeError if `before` is not the holder. May run Python code. */
+int stream_hold(Stream *stream, PyObject *before, PyObject *holder);
+
+/* For TransportOps.release: tell the holder that the connection is lost. */
+void stream_lost(Stream *stream);
 
 int stream_traverse(Stream *stream, visitproc visit, void *arg);
 void stream_clear(Stream *stream);

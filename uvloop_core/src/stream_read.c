@@ -402,8 +402,8 @@ stream_start_reading(Transport *transport)
     Stream *stream = (Stream *)transport;
     int err = 0;
 
-    if (stream->eof_read) {
-        return 0; /* told once */
+    if (stream->eof_read || stream->holder != NULL) {
+        return 0; /* told once; the fd is sendfile's for now */
     }
     err = uv_read_start(&stream->uv.stream, on_alloc, on_read);
     return err == UV_EALREADY ? 0 : err;

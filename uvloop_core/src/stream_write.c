@@ -305,6 +305,9 @@ finish(Stream *stream)
 {
     Transport *transport = &stream->transport;
 
+    if (stream->holder != NULL) {
+        transport_settle(transport, stream->holder, NULL);
+    }
     if (transport->closing) {
         transport_drained(transport);
     }
@@ -431,6 +434,11 @@ stream_write(Stream *stream, PyObject *data)
     if (stream->eof_written) {
         PyErr_SetString(PyExc_RuntimeError,
                         "Cannot call write() after write_eof()");
+        return -1;
+    }
+    if (stream->holder != NULL) {
+        PyErr_SetString(PyExc_RuntimeError,
+                        "unable to write; sendfile is in progress");
         return -1;
     }
     if (PyBytes_CheckExact(data)) {
@@ -563,6 +571,11 @@ stream_write_lines(Stream *stream, PyObject *lines)
                         "Cannot call writelines() after write_eof()");
         return -1;
     }
+    if (stream->holder != NULL) {
+        PyErr_SetString(PyExc_RuntimeError,
+                        "unable to writelines; sendfile is in progress");
+        return -1;
+    }
     sequence =
         PySequence_Fast(lines, "writelines() argument must be an iterable");
     if (sequence == NULL) {
@@ -592,6 +605,59 @@ stream_write_eof(Stream *stream)
     }
 }
 
+/* ---- sendfile ---- */
+
+int
+stream_hold(Stream *stream, PyObject *before, PyObject *holder)
+{
+    Transport *transport = &stream->transport;
+    PyObject *previous = stream->holder;
+    int err = 0;
+
+    if (previous != before) {
+        PyErr_SetString(PyExc_RuntimeError, "sendfile is in progress");
+        return -1;
+    }
+    if (before == NULL && holder != NULL && transport->started &&
+        !transport->released) {
+        transport_ops(transport)->stop_reading(transport);
+    }
+    stream->holder = Py_XNewRef(holder);
+    Py_XDECREF(previous);
+    if (holder == NULL && transport_is_reading(transport)) {
+        err = transport_ops(transport)->start_reading(transport);
+    }
+    if (err < 0) {
+        transport_fatal_uv(transport, err, "Fatal error on transport");
+    }
+    return 0;
+}
+
+void
+stream_lost(Stream *stream)
+{
+    Transport *transport = &stream->transport;
+    PyObject *pending = NULL;
+    PyObject *exc = NULL;
+
+    if (stream->holder == NULL || transport_loop(transport)->closed) {
+        return; /* a closed loop runs nobody who could be told */
+    }
+    pending = PyErr_GetRaisedException();
+    exc = PyObject_CallFunction(
+        PyExc_ConnectionError, "s", "Connection is closed by peer");
+    if (exc == NULL) {
+        PyErr_WriteUnraisable((PyObject *)stream); /* no memory */
+    }
+    else {
+        transport_settle(transport, stream->holder, exc);
+        Py_DECREF(exc);
+    }
+    if (pending != NULL) {
+        PyErr_SetRaisedException(pending);
+    }
+}
+
 /* ---- Python's side ---- */
 
 int
@@ -602,6 +668,7 @@ stream_traverse(Stream *stream, visitproc visit, void *arg)
     for (size_t i = queue->first; i < queue->end; i++) {
         Py_VISIT(queue->items[i].owner);
     }
+    Py_VISIT(stream->holder);
     return transport_traverse(&stream->transport, visit, arg);
 }
 
@@ -614,6 +681,7 @@ stream_clear(Stream *stream)
         memset(&stream->queue, 0, sizeof(stream->queue));
     }
     Py_CLEAR(stream->read.lent);
+    Py_CLEAR(stream->holder);
     transport_clear(&stream->transport);
 }
 
@@ -662,6 +730,26 @@ can_write_eof_meth(PyObject *self, PyObject *unused)
     Py_RETURN_TRUE;
 }
 
+static PyObject *
+hold_meth(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
+{
+    Stream *stream = CAST(Stream, self);
+
+    if (loop_check_thread(transport_loop(&stream->transport)) < 0) {
+        return NULL;
+    }
+    if (nargs != 2) {
+        PyErr_SetString(PyExc_TypeError, "_hold() takes 2 arguments");
+        return NULL;
+    }
+    if (stream_hold(stream,
+                    args[0] == Py_None ? NULL : args[0],
+                    args[1] == Py_None ? NULL : args[1]) < 0) {
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
 PyDoc_STRVAR(write_doc,
              "write($self, data, /)\n--\n\n"
              "Send data; what the kernel does not take now is sent later.");
@@ -675,7 +763,16 @@ PyDoc_STRVAR(can_write_eof_doc,
              "can_write_eof($self, /)\n--\n\n"
              "True.");
 
+PyDoc_STRVAR(hold_doc,
+             "_hold($self, before, holder, /)\n--\n\n"
+             "For sendfile: put a future in the place of the one before; None "
+             "is no one.\nWhile there is one nothing is read, write() raises, "
+             "and it gets None once\nnothing is queued any more, or a "
+             "ConnectionError once the connection is lost.\nRaises "
+             "RuntimeError if somebody else has the transport.");
+
 static PyMethodDef methods[] = {
+    {"_hold", METHOD(hold_meth), METH_FASTCALL, hold_doc},
     {"write", write_meth, METH_O, write_doc},
     {"writelines", writelines_meth, METH_O, writelines_doc},
     {"write_eof", write_eof_meth, METH_NOARGS, write_eof_doc},

@@ -64,6 +64,7 @@ release_socket(Transport *transport)
     if (fd < 0) {
         return;
     }
+    stream_lost(&tcp->stream);
     if (endpoint_release(&tcp->endpoint, transport_state(transport)) < 0) {
         forget_fd(&tcp->stream);
     }
@@ -77,26 +78,10 @@ release_socket(Transport *transport)
 static int
 find_extra(Transport *transport, PyObject *name, PyObject **value)
 {
-    TcpTransport *tcp = (TcpTransport *)transport;
-    State *st = transport_state(transport);
-
-    *value = NULL;
-    if (!PyUnicode_Check(name)) {
-        return 0;
-    }
-    if (PyUnicode_Compare(name, st->names[NAME_peername]) == 0) {
-        *value = endpoint_peername(&tcp->endpoint);
-    }
-    else if (PyUnicode_Compare(name, st->names[NAME_socket]) == 0) {
-        *value = endpoint_socket(&tcp->endpoint, st);
-    }
-    else if (PyUnicode_Compare(name, st->names[NAME_sockname]) == 0) {
-        *value = endpoint_sockname(&tcp->endpoint);
-    }
-    else {
-        return 0;
-    }
-    return *value == NULL ? -1 : 1;
+    return endpoint_extra(&((TcpTransport *)transport)->endpoint,
+                          transport_state(transport),
+                          name,
+                          value);
 }
 
 static const StreamOps tcp_ops = {
@@ -447,7 +432,7 @@ set_marks(PyObject *type)
         modes = PyObject_GetAttrString(constants, "_SendfileMode");
     }
     if (modes != NULL) {
-        mode = PyObject_GetAttrString(modes, "FALLBACK");
+        mode = PyObject_GetAttrString(modes, "TRY_NATIVE");
     }
     if (mode != NULL) {
         err = PyObject_SetAttrString(type, "_sendfile_compatible", mode);

@@ -131,30 +131,35 @@ transport_init(Transport *transport,
     return 0;
 }
 
+void
+transport_settle(Transport *transport, PyObject *future, PyObject *exc)
+{
+    State *st = transport_state(transport);
+    NameIndex method = exc == NULL ? NAME_set_result : NAME_set_exception;
+    PyObject *result = PyObject_CallMethodNoArgs(future, st->names[NAME_done]);
+    int is_done = result == NULL ? -1 : PyObject_IsTrue(result);
+
+    Py_XDECREF(result);
+    if (is_done == 0) {
+        result = PyObject_CallMethodOneArg(
+            future, st->names[method], exc == NULL ? Py_None : exc);
+        Py_XDECREF(result);
+    }
+    if (PyErr_Occurred()) {
+        report(transport, "Exception while waking up who waits");
+    }
+}
+
 /* Settle the waiter, if there is one and nobody cancelled it. */
 static void
 wake_waiter(Transport *transport)
 {
-    State *st = transport_state(transport);
     PyObject *waiter = transport->waiter;
-    PyObject *result = NULL;
-    int is_done = 0;
 
-    if (waiter == NULL) {
-        return;
-    }
-    transport->waiter = NULL;
-    result = PyObject_CallMethodNoArgs(waiter, st->names[NAME_done]);
-    is_done = result == NULL ? -1 : PyObject_IsTrue(result);
-    Py_XDECREF(result);
-    if (is_done == 0) {
-        result = PyObject_CallMethodOneArg(
-            waiter, st->names[NAME_set_result], Py_None);
-        Py_XDECREF(result);
-    }
-    Py_DECREF(waiter);
-    if (PyErr_Occurred()) {
-        report(transport, "Exception while waking up who waits to connect");
+    if (waiter != NULL) {
+        transport->waiter = NULL;
+        transport_settle(transport, waiter, NULL);
+        Py_DECREF(waiter);
     }
 }
 

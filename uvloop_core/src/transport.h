@@ -109,6 +109,10 @@ int transport_maybe_pause(Transport *transport);
  * the loop, not from inside Python code. */
 void transport_maybe_resume(Transport *transport);
 
+/* Give a future the result None, or the exception `exc` if that is not NULL;
+ * unless it has either already. Borrows both, reports what goes wrong. */
+void transport_settle(Transport *transport, PyObject *future, PyObject *exc);
+
 /* Nothing is buffered any more: a closing transport ends now. */
 void transport_drained(Transport *transport);
 
