@@ -33,7 +33,7 @@ C_FILES = (
     *('bench/*.c', 'fuzz/*.c'),
 )
 TYPING_SAMPLE = 'tests/httptools/typing_sample.py'
-GROUPS = ('build', 'test', 'lint')  # of tools; each includes the one before
+GROUPS = ('build', 'test', 'lint', 'integration')  # of tools
 TYPED = ('httptools', 'uvloop_core', 'examples/server')
 
 # Prints what is to be known of an interpreter.
@@ -154,6 +154,12 @@ def requirements(group: str) -> list[str]:
     return lines
 
 
+def serving(group: str) -> list[str]:
+    """The groups that hold all that this one does."""
+    wanted = set(requirements(group))
+    return [name for name in GROUPS if wanted <= set(requirements(name))]
+
+
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -183,8 +189,7 @@ def venv(python: Python, group: str) -> str:
     folder = ROOT / '.venv' / python.name
     executable = str(folder / 'bin' / 'python')
     with locked(ROOT / '.venv' / f'lock-{python.name}'):
-        larger = GROUPS[GROUPS.index(group) :]
-        if any(is_stamped(folder, python, name) for name in larger):
+        if any(is_stamped(folder, python, name) for name in serving(group)):
             return executable
         print(f'installing the {group} tools into .venv/{python.name}')
         made, _ = probe(executable)
@@ -276,10 +281,12 @@ def spare_programs(folder: Path) -> None:
             wrapper.chmod(0o755)
 
 
-def pytest(python: Python, profile: str, arguments: list[str]) -> int:
+def pytest(
+    python: Python, profile: str, arguments: list[str], group: str = 'test'
+) -> int:
     """Builds and tests one profile on one Python."""
     began = time.monotonic()
-    executable = venv(python, 'test')
+    executable = venv(python, group)
     environ = build(python, profile, executable)
     reports = ''
     if profile in ('asan', 'tsan'):
@@ -363,9 +370,14 @@ def do_test_all(arguments: list[str]) -> int:
         arguments.remove('--after-test')
         mine = 'slow and not build'
     for python in all_pythons():
-        marks = mine if python == here else 'not slow and not build'
+        marks, group = 'not slow and not build', 'test'
+        if python == here:
+            marks = mine
+            # gRPC has no wheels for free-threaded builds.
+            if not python.name.endswith('t'):
+                group = 'integration'
         codes[python.name] = pytest(
-            python, 'release', select(marks) + arguments
+            python, 'release', select(marks) + arguments, group
         )
     if not arguments:
         codes['build'] = pytest(this_python(), 'release', select('build'))

@@ -10,6 +10,7 @@ import ssl
 import subprocess
 import threading
 from collections.abc import Callable, Coroutine, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ MAKERS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {
 }
 DEADLINE = 20.0
 
-Run = Callable[[Coroutine[Any, Any, Any]], Any]
+Run = Callable[..., Any]
 
 
 @pytest.fixture(
@@ -41,16 +42,20 @@ def loop_name(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def run(loop_name: str) -> Run:
-    """Runs a coroutine, after which nothing may be left in the loop."""
+    """Runs a coroutine, after which nothing may be left in the loop.
+
+    transports=False: of one that uses the loop without any.
+    """
     reports: list[dict[str, Any]] = []
 
-    def run(main: Coroutine[Any, Any, Any]) -> Any:
+    def run(main: Coroutine[Any, Any, Any], transports: bool = True) -> Any:
         with asyncio.Runner(loop_factory=MAKERS[loop_name]) as runner:
             loop = runner.get_loop()
             loop.set_exception_handler(lambda _, told: reports.append(told))
             result = runner.run(asyncio.wait_for(main, DEADLINE))
         if isinstance(loop, uvloop_core.Loop):
-            assert loop._handles_opened == loop._handles_closed > 1
+            assert loop._handles_opened == loop._handles_closed
+            assert loop._handles_opened > 0 or not transports
             assert loop._requests == 0
         assert reports == []
         return result
@@ -59,14 +64,18 @@ def run(loop_name: str) -> Run:
 
 
 class Program:
-    """A server as a process of its own, which says where it serves."""
+    """A server as a process of its own, which says when it serves."""
 
-    def __init__(self, *arguments: str) -> None:
+    serves = r'http://[\d.]+:\d+'
+    complains = 'Traceback|[Ee]rror|WARN'
+    stops = signal.SIGTERM
+
+    def __init__(self, *command: str) -> None:
         self.said = ''
         self.url = ''
         self._started = threading.Event()
         self.process = subprocess.Popen(
-            [*PYTHON, *arguments],
+            command,
             env=environment(),
             stdin=subprocess.DEVNULL,
             stderr=subprocess.STDOUT,
@@ -86,7 +95,7 @@ class Program:
             assert process.stdout is not None
             for line in process.stdout:
                 self.said += line
-                found = re.search(r'http://[\d.]+:\d+', line)
+                found = re.search(self.serves, line)
                 if found is not None and not self.url:
                     self.url = found[0]
                     self._started.set()
@@ -94,14 +103,14 @@ class Program:
 
     def close(self) -> None:
         """Stops it. It must have had nothing to complain about."""
-        self.process.send_signal(signal.SIGTERM)
+        self.process.send_signal(self.stops)
         self._reader.join(DEADLINE)
         if self._reader.is_alive():
             self.process.kill()
             self._reader.join()
         # Exit code 0, or by the signal that it has raised again.
-        assert self.process.returncode in (0, -signal.SIGTERM), self.said
-        complaint = re.search('Traceback|[Ee]rror|WARN', self.said)
+        assert self.process.returncode in (0, -self.stops), self.said
+        complaint = re.search(self.complains, self.said)
         assert complaint is None, self.said
 
 
@@ -137,13 +146,12 @@ def client_tls(certificate: tuple[Path, Path]) -> ssl.SSLContext:
 
 @pytest.fixture(scope='module')
 def start() -> Iterator[Callable[..., Program]]:
-    """Starts a program: start('-m', 'module', ...)."""
-    programs: list[Program] = []
+    """Starts a program in Python: start('-m', 'module', ...)."""
+    with ExitStack() as programs:
 
-    def start(*arguments: str) -> Program:
-        programs.append(Program(*arguments))
-        return programs[-1]
+        def start(*arguments: str) -> Program:
+            program = Program(*PYTHON, *arguments)
+            programs.callback(program.close)
+            return program
 
-    yield start
-    for program in programs:
-        program.close()
+        yield start
