@@ -38,7 +38,7 @@ COVERED = '-fsanitize=fuzzer-no-link'
 SANITIZED = ('-fsanitize=address,undefined', '-fno-sanitize-recover=all')
 SINGLE = r'#\d+\s+(NEW|REDUCE|RELOAD)|###### |"|MERGE'
 LONGEST = 2048  # bytes of an input
-KEPT_SIZE = 150_000  # bytes of fuzz/corpus
+KEPT_SIZE = 190_000  # bytes of fuzz/corpus
 
 
 def fail(message: str) -> NoReturn:

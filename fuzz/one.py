@@ -65,6 +65,8 @@ class Plan:
         self.asks = bool(head[1] & 16)
         self.eof = bool(head[1] & 32)
         self.classic = not self.batch or bool(head[1] & 64)
+        self.methods = bool(head[6] & 128)
+        self.names = self.read_names(head)
         bits = head[2] | head[3] << 8
         self.leniencies = {
             f'lenient_{name}': True
@@ -75,6 +77,23 @@ class Plan:
         self.action = ACTIONS[head[8] % len(ACTIONS)]
         self.action_at = head[9] % 24
         self.sizes = head[10], head[11]
+
+    def read_names(self, head: bytes) -> list[str]:
+        """The callbacks that are there."""
+        names = ['on_message_begin', 'on_body']
+        if self.classic:
+            names = list(NAMES)
+        if self.batch:
+            names += BATCH_NAMES
+        if head[6] & 64:
+            names.append('on_trailer')
+        if head[1] & 128:
+            names = [
+                name
+                for i, name in enumerate(names)
+                if not head[9] >> i % 8 & 1
+            ]
+        return names
 
     def read_options(self, head: bytes) -> dict[str, Any]:
         options: dict[str, Any] = {}
@@ -108,8 +127,8 @@ class Plan:
 
     @property
     def ends_alike(self) -> bool:
-        """Whether the events after an error do not depend on the pieces."""
-        return self.strict or not self.classic
+        """Whether the events before an error do not depend on the pieces."""
+        return self.strict or (self.batch and not self.classic)
 
 
 class Run:
@@ -121,13 +140,7 @@ class Run:
         self.calls = 0
         self.log: list[Any] = []
         self.errors: list[Exception] = []
-        names = NAMES if plan.classic else ('on_message_begin', 'on_body')
-        if plan.batch:
-            names = (*names, *BATCH_NAMES)
-        protocol = type('Protocol', (), {})()
-        for name in names:
-            setattr(protocol, name, self.callback(name))
-        self.protocol = protocol
+        self.protocol = self.make_protocol()
         make = (
             httptools.HttpRequestParser
             if plan.kind == REQUEST
@@ -136,8 +149,20 @@ class Run:
         self.options = dict(plan.options)
         if plan.door:
             self.options['on_error'] = self.on_error
-        self.parser: Any = make(protocol, **self.options)
+        self.parser: Any = make(self.protocol, **self.options)
         self.parser.set_dangerous_leniencies(**plan.leniencies)
+
+    def make_protocol(self) -> object:
+        """Its callbacks are functions, or methods."""
+        make: Any = type('Protocol', (), {})
+        protocol = make()
+        for name in self.plan.names:
+            function = self.callback(name)
+            if self.plan.methods:
+                setattr(make, name, lambda _, *args, f=function: f(*args))
+            else:
+                setattr(protocol, name, function)
+        return protocol
 
     def on_error(self, error: Exception) -> None:
         self.errors.append(error)

@@ -1,8 +1,8 @@
-/* events.h - llhttp calls back; Python is called.
+/* events.h - what a parser knows: llhttp's state, its protocol's callbacks,
+ * what it is asked to refuse, and where in the message it is.
  *
- * events.c defines the functions that llhttp's generated code expects
- * (llhttp__on_url and so on), in the place of llhttp's own api.c and http.c:
- * no settings table is read, an absent callback is one test of a NULL.
+ * The way of a byte from here on: feed.c > llhttp or scan.c > hooks.c >
+ * guard.c > calls.c > the protocol.
  */
 #ifndef HTTPTOOLS_EVENTS_H
 #define HTTPTOOLS_EVENTS_H
@@ -68,6 +68,17 @@ typedef enum {
     REFUSED_COUNT
 } Refusal;
 
+/* What stands in the place of a body: what llhttp__after_headers_complete
+ * answers; llhttp.c only knows the numbers. */
+enum {
+    BODY_NONE = 0,
+    BODY_OTHER_PROTOCOL = 1,
+    BODY_CHUNKED = 2,
+    BODY_LENGTH = 3,
+    BODY_UNTIL_EOF = 4,
+    BODY_UNKNOWABLE = 5
+};
+
 /* Where in a message the parser is; a phase has a limit of its own. */
 typedef enum {
     PHASE_HEAD,       /* and what is before it */
@@ -109,7 +120,7 @@ typedef struct {
     uint64_t length;       /* Content-Length */
     uint64_t chunk;        /* size of the current chunk */
     unsigned seen;         /* bits of HEADER_ constants, of this message */
-    int kind;              /* of the body, see BODY_ in events.c */
+    int kind;              /* of the body, a BODY_ constant */
     bool has_limits;       /* or spaces to refuse */
     bool wants_headers;    /* pieces of names and values are kept */
     bool finishes_headers; /* each is looked at when it is whole */
@@ -125,7 +136,7 @@ typedef struct {
     bool in_value;
     bool pausing;      /* a callback asked for it */
     unsigned taken;    /* parts of a scanned head, so far */
-    unsigned replay;   /* hooks that are mute, see catch_up */
+    unsigned replay;   /* hooks that are mute, see feed.c */
     int replay_answer; /* of the last of them */
     bool relaxed;      /* LENIENT_HEADER_VALUE_RELAXED, which is set from it */
     Callback callbacks[CALLBACK_COUNT];
@@ -138,47 +149,40 @@ int events_bind(Events *events,
                 llhttp_type_t type,
                 Policy *policy /* steals its contents on success */);
 
-/* Find out by which numbers llhttp knows its states; once, when the module is
- * made. 0, or -1 with an exception. */
-int events_learn(State *st);
-
 /* Start afresh, with the same callbacks, policy and leniencies. */
 void events_reset(Events *events);
 
-/* Parse data[:len]. `whole` is the bytes object that this is all of, or NULL.
- * 0, or llhttp's error code: if a callback raised, with that exception set;
- * else llhttp's error and reason say what happened, or `refusal` does.
- * HPE_PAUSED: a callback paused; llhttp.error_pos is where to go on, after
- * events_resume(). Runs Python code. */
-int events_feed(Events *events, PyObject *whole, const char *data, size_t len);
-void events_resume(Events *events);
+/* The phase begins at p: so do its limits. */
+void events_enter_phase(Events *events, Phase phase, const void *p);
 
-/* The connection has ended. As events_feed. */
-int events_feed_eof(Events *events);
-
-void events_set_on_error(Events *events, PyObject *on_error);
-
-/* Hand an exception to on_error. 0, or -1 with an exception. Runs Python
- * code, which may do with the parser what it likes. */
-int events_report(Events *events, PyObject *exc);
-
-/* The words for a refusal, and how a server should answer. */
-typedef struct {
-    const char *name;
-    const char *reason;
-    int status;
-} RefusalInfo;
-extern const RefusalInfo REFUSALS[REFUSED_COUNT];
+/* Forget pieces of tokens: they point into data that goes away. */
+void events_drop_pieces(Events *events);
 
 /* What llhttp can say about the message now; its flags are gone once the
  * message is complete (llhttp#147), which users of httptools know. */
 bool events_should_keep_alive(const Events *events);
 
+/* What stands in the place of the body: a BODY_ constant. */
+int events_body_kind(const Events *events);
+
+/* '1.1'; a new reference. */
+PyObject *events_version(const Events *events);
+
 int events_traverse(Events *events, visitproc visit, void *arg);
 void events_clear(Events *events);
 void events_free(Events *events); /* what forms no cycle */
 
-/* '1.1'; a new reference. */
-PyObject *events_version(const Events *events);
+/* llhttp hands its hooks a pointer to the first field. */
+static inline Events *
+events_of(llhttp_t *llhttp)
+{
+    return (Events *)llhttp;
+}
+
+static inline size_t
+events_position(const Events *events, const void *p)
+{
+    return (size_t)(uintptr_t)p - events->origin;
+}
 
 #endif

@@ -2,6 +2,7 @@
 
 #include "errors.h"
 #include "events.h"
+#include "feed.h"
 #include "llhttp_sse42.h"
 #include "parser.h"
 #include "url.h"
@@ -56,7 +57,7 @@ module_exec(PyObject *module)
         st->execute = llhttp_sse42_execute;
     }
 #endif
-    if (state_fill(st) < 0 || errors_import(st) < 0 || events_learn(st) < 0 ||
+    if (state_fill(st) < 0 || errors_import(st) < 0 || feed_learn(st) < 0 ||
         parser_register(module, st) < 0 || url_register(module, st) < 0 ||
         writer_register(module, st) < 0) {
         return -1;

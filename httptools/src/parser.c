@@ -2,7 +2,9 @@
 
 #include "args.h"
 #include "errors.h"
-#include "events.h"
+#include "calls.h"
+#include "feed.h"
+#include "guard.h"
 
 typedef struct {
     PyObject_HEAD
@@ -176,7 +178,7 @@ feed_buffer(Parser *parser, PyObject *whole, const char *data, Py_ssize_t len)
         return len == 0 ? 0
                         : keep_pending(parser, rest_of(whole, data, len, 0));
     }
-    err = events_feed(&parser->events, whole, data, (size_t)len);
+    err = feed_bytes(&parser->events, whole, data, (size_t)len);
     if (err == HPE_OK) {
         return 0;
     }
@@ -206,7 +208,7 @@ feed(Parser *parser, PyObject *data)
 }
 
 static int
-feed_eof(Parser *parser)
+end_feed(Parser *parser)
 {
     int err;
 
@@ -214,7 +216,7 @@ feed_eof(Parser *parser)
         parser->eof_pending = true;
         return 0;
     }
-    err = events_feed_eof(&parser->events);
+    err = feed_eof(&parser->events);
     if (err == HPE_OK) {
         return 0;
     }
@@ -281,7 +283,7 @@ feed_pending(Parser *parser)
     Py_XDECREF(pending);
     if (err == 0 && parser->eof_pending && !parser->events.pausing) {
         parser->eof_pending = false;
-        err = feed_eof(parser);
+        err = end_feed(parser);
     }
     return err;
 }
@@ -305,7 +307,7 @@ end_feeding(Parser *parser, int err)
     }
     parser->inert = true;
     exc = PyErr_GetRaisedException();
-    err = events_report(&parser->events, exc);
+    err = calls_report(&parser->events, exc);
     Py_DECREF(exc);
     if (err < 0) {
         return NULL;
@@ -347,7 +349,7 @@ feed_eof_meth(PyObject *self, PyObject *Py_UNUSED(ignored))
     if (!check_initialised(parser) || !start_feeding(parser, "feed_eof")) {
         return NULL;
     }
-    return end_feeding(parser, parser->inert ? 0 : feed_eof(parser));
+    return end_feeding(parser, parser->inert ? 0 : end_feed(parser));
 }
 
 static PyObject *
@@ -374,7 +376,7 @@ resume_meth(PyObject *self, PyObject *Py_UNUSED(ignored))
         parser->events.pausing = false; /* in a callback: pause() undone */
         Py_RETURN_NONE;
     }
-    events_resume(&parser->events);
+    feed_resume(&parser->events);
     return end_feeding(parser, parser->inert ? 0 : feed_pending(parser));
 }
 
@@ -668,7 +670,7 @@ bind_protocol(Parser *parser,
         parser->initialised = true;
         forget_pending(parser);
         if (on_error != NULL && on_error != Py_None) {
-            events_set_on_error(&parser->events, on_error);
+            calls_set_on_error(&parser->events, on_error);
         }
     }
     claim_drop(&parser->feeding);

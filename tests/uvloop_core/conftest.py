@@ -70,7 +70,12 @@ def make(
 
 @pytest.fixture(
     params=[
-        pytest.param((name, debug), id=name + ('-debug' if debug else ''))
+        pytest.param(
+            (name, debug),
+            id=name + ('-debug' if debug else ''),
+            # How the oracle debugs is worth a look, but not on each run.
+            marks=pytest.mark.slow if name == 'asyncio' and debug else (),
+        )
         for name in MAKERS
         for debug in (False, True)
     ]

@@ -1,0 +1,68 @@
+/* calls.h - the protocol is called: the parts of a message, whoever has found
+ * them, llhttp (hooks.c) or scan.c (feed.c), become calls of its methods.
+ *
+ * Unless said otherwise a function answers as a hook of llhttp: 0 to go on,
+ * HPE_PAUSED if a callback paused, HPE_USER for a refusal, else (-1, HPE_USER)
+ * an exception is set. All of them run Python code.
+ */
+#ifndef HTTPTOOLS_CALLS_H
+#define HTTPTOOLS_CALLS_H
+
+#include "guard.h"
+
+/* Call a callback without arguments, if it is there; 0/-1. */
+int calls_notify(Events *events, int index);
+
+/* A piece of URL, status or body for a callback that is there; 0/-1. */
+int calls_emit_span(Events *events, int index, const char *at, size_t len);
+
+/* The header that is whole, if there is one, and the trailers; 0/-1. */
+int calls_emit_header(Events *events);
+int calls_emit_trailers(Events *events);
+
+/* The parts of a head, in their order. */
+int calls_begin_message(Events *events);
+int calls_take_url(Events *events, const char *at, size_t len);
+int calls_finish_start(Events *events, int index);
+int calls_take_name(Events *events, const char *at, size_t len);
+int calls_take_value(Events *events, const char *at, size_t len);
+int calls_finish_header(Events *events);
+int calls_complete_head(Events *events);
+int calls_complete_message(Events *events);
+
+/* The last three steps of a header in one, if the protocol wants its head in
+ * one call. */
+int calls_gather_header(Events *events,
+                        const char *name,
+                        size_t name_len,
+                        const char *value,
+                        size_t len);
+
+void calls_set_on_error(Events *events, PyObject *on_error);
+
+/* Hand an exception to on_error. 0, or -1 with an exception: the callback may
+ * do with the parser what it likes. */
+int calls_report(Events *events, PyObject *exc);
+
+/* llhttp has texts for the notifying hooks, none for those with a span. */
+static inline int
+calls_fail(llhttp_t *llhttp, const char *reason)
+{
+    llhttp->reason = reason;
+    return HPE_USER;
+}
+
+/* A hook that called Python answers this: go on, or pause. */
+static inline int
+calls_answer(const Events *events)
+{
+    return events->pausing ? HPE_PAUSED : 0;
+}
+
+static inline bool
+calls_gathers_start(const Events *events)
+{
+    return events->is_batch || (events->policy.switches & WHOLE_TOKENS);
+}
+
+#endif

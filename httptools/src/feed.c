@@ -1,0 +1,380 @@
+#include "feed.h"
+
+#include "calls.h"
+#include "guard.h"
+#include "hooks.h"
+#include "scan.h"
+
+static int
+keep_piece(Spans *piece)
+{
+    return piece->has_name ? spans_keep(piece) : 0;
+}
+
+/* The data goes away: copy what is still needed of it. */
+static int
+keep_pieces(Events *events, const char *end)
+{
+    llhttp_t *llhttp = &events->llhttp;
+
+    if (keep_piece(&events->header) < 0 || keep_piece(&events->start) < 0 ||
+        keep_piece(&events->extensions) < 0) {
+        llhttp->error = calls_fail(llhttp, "Out of memory");
+        llhttp->error_pos = end;
+        return llhttp->error;
+    }
+    return 0;
+}
+
+/* llhttp has stopped with an error. */
+static void
+stop(Events *events, int err)
+{
+    const llhttp_t *llhttp = &events->llhttp;
+
+    if (events->refusal == REFUSED_NOTHING && !PyErr_Occurred() &&
+        err != HPE_PAUSED_UPGRADE && err != HPE_PAUSED_H2_UPGRADE) {
+        hooks_check_before_error(events, (const Byte *)llhttp->error_pos);
+    }
+    /* No hook is called any more (after an upgrade: nothing is pending), and
+     * the pieces point into the data. */
+    events_drop_pieces(events);
+}
+
+/* How many of these bytes are certainly of a body. */
+static size_t
+count_body(const Events *events, size_t len)
+{
+    uint64_t rest = events->llhttp.content_length;
+
+    if (events->phase != PHASE_BODY) {
+        return 0;
+    }
+    if (events->kind == BODY_UNTIL_EOF || rest > len) {
+        return len;
+    }
+    return (size_t)rest;
+}
+
+/* With LENIENT_HEADER_VALUE_RELAXED, llhttp 9.4.3 looks at a NUL in a header
+ * value for ever. So each NUL outside of bodies is parsed by itself and
+ * without it: llhttp then refuses those in values, as it is meant to. */
+static int
+execute_relaxed(Events *events, const char *data, const char *end)
+{
+    llhttp_t *llhttp = &events->llhttp;
+    const char *from = data;
+    int err = HPE_OK;
+
+    while (err == HPE_OK && data < end) {
+        const char *nul = memchr(from, '\0', (size_t)(end - from));
+
+        if (data != nul) {
+            llhttp->lenient_flags |= LENIENT_HEADER_VALUE_RELAXED;
+            err = events->st->execute(llhttp, data, nul == NULL ? end : nul);
+            llhttp->lenient_flags &= (uint16_t)~LENIENT_HEADER_VALUE_RELAXED;
+        }
+        if (err != HPE_OK || nul == NULL) {
+            break;
+        }
+        data = nul;
+        from = nul + count_body(events, (size_t)(end - nul));
+        if (from == nul) {
+            from = data = nul + 1;
+            err = events->st->execute(llhttp, nul, data);
+        }
+    }
+    return err;
+}
+
+/* Ordinary heads, see scan.h. They have no leniency but this, which is about
+ * what follows the last message. */
+enum {
+    SCAN_LENIENCIES = LENIENT_DATA_AFTER_CLOSE
+};
+
+static bool
+may_scan(const Events *events)
+{
+    const llhttp_t *llhttp = &events->llhttp;
+
+    return llhttp->_current == events->st->at_start &&
+           llhttp->type == HTTP_REQUEST &&
+           !(llhttp->lenient_flags & ~SCAN_LENIENCIES);
+}
+
+/* Whether no limit is met in this head. One that is is for llhttp: its hooks
+ * tell where. */
+static bool
+is_within_limits(const Events *events, const ScanHead *head, const char *data)
+{
+    const size_t *limits = events->policy.limits;
+
+    if (events_position(events, data) > events->quiet_end) {
+        return false; /* behind so many empty lines */
+    }
+    return !events->has_limits ||
+           (events_position(events, head->end) <= events->phase_end &&
+            head->target_len <= limits[LIMIT_URL] &&
+            head->count <= limits[LIMIT_HEADERS] &&
+            head->longest_name <= limits[LIMIT_HEADER_NAME] &&
+            head->longest_value <= limits[LIMIT_HEADER_VALUE]);
+}
+
+/* Note the answer of what stands for a hook; true: stop. */
+static inline bool
+stops(Events *events, int hook_answer)
+{
+    events->taken++;
+    events->replay_answer = hook_answer;
+    return hook_answer != 0;
+}
+
+/* What a header means to llhttp, between its name and its value. */
+static inline void
+understand(llhttp_t *llhttp, const ScanHead *head, const ScanHeader *header)
+{
+    llhttp->flags |= (uint16_t)header->flags;
+    if (header->flags & F_CONTENT_LENGTH) {
+        llhttp->content_length = head->content_length;
+    }
+}
+
+static bool
+take_headers(Events *events, const ScanHead *head)
+{
+    llhttp_t *llhttp = &events->llhttp;
+
+    for (size_t i = 0; i < head->count; i++) {
+        const ScanHeader *header = &head->headers[i];
+        const char *name = header->name;
+        const char *value = header->value;
+
+        if (!events->wants_headers) {
+            events->taken += 3; /* three hooks that do nothing */
+            understand(llhttp, head, header);
+            continue;
+        }
+        if (events->is_batch) {
+            events->taken += 2; /* its name and its value do nothing */
+            understand(llhttp, head, header);
+            if (stops(events,
+                      calls_gather_header(events,
+                                          name,
+                                          header->name_len,
+                                          value,
+                                          header->value_len))) {
+                return false;
+            }
+            continue;
+        }
+        if (stops(events, calls_take_name(events, name, header->name_len))) {
+            return false;
+        }
+        understand(llhttp, head, header);
+        if (stops(events,
+                  calls_take_value(events, value, header->value_len)) ||
+            stops(events,
+                  events->finishes_headers ? calls_finish_header(events)
+                                           : calls_answer(events))) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Do what the hooks would do for this head, and bring llhttp to the state
+ * that it would be in behind it. False: stopped by the last answer. */
+static bool
+take_head(Events *events, const ScanHead *head)
+{
+    llhttp_t *llhttp = &events->llhttp;
+
+    llhttp->finish = HTTP_FINISH_UNSAFE;
+    llhttp->content_length = 0;
+    if (stops(events, calls_begin_message(events))) {
+        return false;
+    }
+    llhttp->method = head->method;
+    if (stops(events,
+              calls_take_url(events, head->target, head->target_len)) ||
+        stops(events, calls_finish_start(events, CALLBACK_URL))) {
+        return false;
+    }
+    llhttp->http_major = 1;
+    llhttp->http_minor = head->minor;
+    if (!take_headers(events, head)) {
+        return false;
+    }
+    llhttp->upgrade = 0;
+    if (stops(events, calls_complete_head(events))) {
+        return false;
+    }
+    if (llhttp__after_headers_complete(
+            llhttp, (const Byte *)head->end, NULL) == BODY_LENGTH) {
+        llhttp->_current = events->st->at_body;
+        return true;
+    }
+    if (stops(events, calls_complete_message(events))) {
+        return false;
+    }
+    (void)llhttp__after_message_complete(
+        llhttp, (const Byte *)head->end, NULL); /* 1: scan_request said so */
+    llhttp->initial_message_completed = 1;
+    return true;
+}
+
+/* A callback raised, refused or paused in the middle of a head. To be in the
+ * state that llhttp would be in, llhttp is run over it after all, its hooks
+ * mute up to there. Returns its error. */
+static int
+catch_up(Events *events, const char *data, const char *end)
+{
+    llhttp_t *llhttp = &events->llhttp;
+    int err;
+
+    llhttp->flags = 0;
+    llhttp->content_length = 0;
+    llhttp->finish = HTTP_FINISH_SAFE;
+    events->replay = events->taken;
+    err = events->st->execute(llhttp, data, end);
+    assert(events->replay == 0 && err != HPE_OK);
+    guard_hear(events, llhttp->error_pos); /* if it is to go on from there */
+    return err;
+}
+
+/* Take as many ordinary heads as data begins with, and let llhttp do the
+ * rest. Its error, or 0. */
+static int
+parse(Events *events, const char *data, const char *end)
+{
+    ScanHead head;
+
+    while (may_scan(events) && scan_request(&head, data, end) &&
+           is_within_limits(events, &head, data)) {
+        events->taken = 0;
+        if (!take_head(events, &head)) {
+            return catch_up(events, data, end);
+        }
+        data = head.end;
+        if (data == end) {
+            return HPE_OK;
+        }
+    }
+    return events->st->execute(&events->llhttp, data, end);
+}
+
+int
+feed_learn(State *st)
+{
+    static const char text[] = "PUT / HTTP/1.1\r\nContent-Length: 1\r\n\r\nx";
+    const char *end = text + sizeof(text) - 1;
+    Events events = {.st = st};
+    Policy policy;
+    void *at_start;
+
+    policy_init_plain(&policy);
+    if (events_bind(&events, Py_None, HTTP_REQUEST, &policy) < 0) {
+        return -1;
+    }
+    /* at_start is NULL yet, so nothing is scanned. */
+    at_start = events.llhttp._current;
+    if (feed_bytes(&events, NULL, text, (size_t)(end - text) - 1) == 0) {
+        st->at_body = events.llhttp._current;
+        if (feed_bytes(&events, NULL, end - 1, 1) == 0 &&
+            events.llhttp._current == at_start) {
+            st->at_start = at_start;
+        }
+    }
+    events_clear(&events);
+    events_free(&events);
+    return 0;
+}
+
+int
+feed_bytes(Events *events, PyObject *whole, const char *data, size_t len)
+{
+    llhttp_t *llhttp = &events->llhttp;
+    const char *end = data + len;
+    int err = llhttp->error;
+
+    if (err != HPE_OK) {
+        return err;
+    }
+    if (events->ended && len > 0) {
+        llhttp->error = HPE_CLOSED_CONNECTION;
+        llhttp->reason = "Data after the end";
+        llhttp->error_pos = data;
+        return llhttp->error;
+    }
+    events->whole = whole;
+    events->data = data;
+    events->origin = (size_t)(uintptr_t)data - events->consumed;
+    if (events->relaxed && len > 0) {
+        err = execute_relaxed(events, data, end);
+    }
+    else {
+        err = parse(events, data, end);
+    }
+    if (err == HPE_OK && guard_check(events, end)) {
+        llhttp->error = err = HPE_USER;
+        llhttp->error_pos = end;
+    }
+    if (err == HPE_OK) {
+        events->consumed += len;
+        err = keep_pieces(events, end);
+    }
+    else {
+        events->consumed = events_position(events, llhttp->error_pos);
+        if (err == HPE_PAUSED && events->pausing) {
+            if (keep_pieces(events, end)) {
+                err = llhttp->error;
+            }
+        }
+        else {
+            stop(events, err);
+        }
+    }
+    events->whole = NULL;
+    events->data = NULL;
+    return err;
+}
+
+void
+feed_resume(Events *events)
+{
+    events->pausing = false;
+    if (events->llhttp.error == HPE_PAUSED) {
+        events->llhttp.error = HPE_OK;
+    }
+}
+
+int
+feed_eof(Events *events)
+{
+    llhttp_t *llhttp = &events->llhttp;
+    int err = 0;
+
+    if (llhttp->error != HPE_OK) {
+        return llhttp->error;
+    }
+    llhttp->error_pos = NULL;
+    if (llhttp->finish == HTTP_FINISH_UNSAFE) {
+        events_drop_pieces(events);
+        llhttp->error = HPE_INVALID_EOF_STATE;
+        llhttp->reason = "Invalid EOF state";
+        return llhttp->error;
+    }
+    if (llhttp->finish == HTTP_FINISH_SAFE_WITH_CB) {
+        err = calls_complete_message(events);
+        llhttp->finish = HTTP_FINISH_SAFE;
+        llhttp->flags = 0;
+    }
+    if (err != 0 && PyErr_Occurred()) {
+        llhttp->error = HPE_CB_MESSAGE_COMPLETE;
+        llhttp->reason = "`on_message_complete` callback error";
+        return llhttp->error;
+    }
+    events->ended = true;
+    return 0;
+}
