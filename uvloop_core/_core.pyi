@@ -97,6 +97,18 @@ class TCPTransport(asyncio.Transport):
     def write(self, data: Any, /) -> None: ...
     def writelines(self, list_of_data: Iterable[Any], /) -> None: ...
 
+@final
+class ReadUnixTransport(asyncio.ReadTransport):
+    _pipe: Any  # the file; None once it is closed
+    def set_protocol(self, protocol: asyncio.BaseProtocol, /) -> None: ...
+
+@final
+class WriteUnixTransport(asyncio.Transport):
+    _pipe: Any  # the file; None once it is closed
+    def set_protocol(self, protocol: asyncio.BaseProtocol, /) -> None: ...
+    def write(self, data: Any, /) -> None: ...
+    def writelines(self, list_of_data: Iterable[Any], /) -> None: ...
+
 @disjoint_base
 class Server:
     _closing: bool
@@ -132,3 +144,17 @@ def open_tcp(
     server: Server | None = None,
     context: Context | None = None,
 ) -> TCPTransport: ...
+def open_read_pipe(
+    loop: Loop,
+    pipe: Any,
+    protocol: asyncio.BaseProtocol,
+    waiter: asyncio.Future[None] | None = None,
+    context: Context | None = None,
+) -> ReadUnixTransport: ...
+def open_write_pipe(
+    loop: Loop,
+    pipe: Any,
+    protocol: asyncio.BaseProtocol,
+    waiter: asyncio.Future[None] | None = None,
+    context: Context | None = None,
+) -> WriteUnixTransport: ...

@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 from .base import debug_by_default, logger
 from .connect import ConnectMixin
 from .missing import MissingMixin
+from .pipes import PipesMixin
 from .report import ReportMixin
 from .serve import ServeMixin
 from .signals import SignalsMixin
@@ -30,7 +31,14 @@ TaskFactory = Callable[..., asyncio.Future[Any]]
 ORIGIN_DEPTH = 10
 
 
-class Loop(ConnectMixin, ServeMixin, SignalsMixin, ReportMixin, MissingMixin):
+class Loop(
+    ConnectMixin,
+    ServeMixin,
+    PipesMixin,
+    SignalsMixin,
+    ReportMixin,
+    MissingMixin,
+):
     """An asyncio event loop on libuv."""
 
     def __init__(self) -> None:

@@ -23,8 +23,6 @@ def missing(name: str) -> Any:
 class MissingMixin(LoopBase):
     """Methods that raise NotImplementedError with their name."""
 
-    connect_read_pipe = missing('connect_read_pipe')
-    connect_write_pipe = missing('connect_write_pipe')
     create_datagram_endpoint = missing('create_datagram_endpoint')
     create_unix_connection = missing('create_unix_connection')
     create_unix_server = missing('create_unix_server')

@@ -39,9 +39,16 @@ class Echo(asyncio.Protocol):
         self.transport.write(data)
 
 
+class Count(asyncio.Protocol):
+    bytes = 0
+
+    def data_received(self, data):
+        self.bytes += len(data)
+
+
 class Traffic:
     """What flows in the parent: a pipe that is read, a connection that is
-    echoed, a timer, and calls from a thread."""
+    echoed, a timer, calls from a thread, and transports of a pipe."""
 
     def __init__(self, loop) -> None:
         self.loop = loop
@@ -56,6 +63,13 @@ class Traffic:
         self.address = self.server.sockets[0].getsockname()
         self.client = socket.create_connection(self.address)
         self.client.settimeout(30)
+        ends = os.pipe()
+        self.reading, self.piped = await self.loop.connect_read_pipe(
+            Count, open(ends[0], 'rb', 0)
+        )
+        self.writing, _ = await self.loop.connect_write_pipe(
+            asyncio.BaseProtocol, open(ends[1], 'wb', 0)
+        )
         await self.flows()
 
     def echo(self) -> Echo:
@@ -72,6 +86,11 @@ class Traffic:
         os.write(self.pipe[1], b'x')
         while self.received == before:
             await asyncio.sleep(0.001)
+        # More than the pipe takes: it has to be waited for.
+        self.piped.bytes = 0
+        self.writing.write(bytes(100_000))
+        while self.piped.bytes < 100_000:
+            await asyncio.sleep(0.001)
         run = self.loop.run_in_executor
         await run(None, self.client.sendall, b'spam')
         assert await run(None, self.client.recv, 100) == b'spam'
@@ -86,6 +105,8 @@ class Traffic:
         await self.server.wait_closed()
         for transport in self.transports:
             transport.abort()
+        self.writing.close()
+        self.reading.close()
         for fd in self.pipe:
             os.close(fd)
         await self.loop.shutdown_default_executor()
@@ -178,17 +199,17 @@ def closes_the_files(loop, traffic):
 
 def closes_the_transports(loop, traffic):
     traffic.server.close()
-    for transport in traffic.transports:
+    for transport in (*traffic.transports, traffic.reading, traffic.writing):
         transport.close()
 
 
 def aborts_the_transports(loop, traffic):
-    for transport in traffic.transports:
+    for transport in (*traffic.transports, traffic.writing):
         transport.abort()
 
 
 def stops_reading(loop, traffic):
-    for transport in traffic.transports:
+    for transport in (*traffic.transports, traffic.reading):
         transport.pause_reading()
 
 
@@ -237,7 +258,7 @@ def lets_go(loop, traffic):
     """What flows is the parent's: a child that runs would take from it."""
     loop.remove_reader(traffic.pipe[0])
     traffic.server.close()
-    for transport in traffic.transports:
+    for transport in (*traffic.transports, traffic.reading):
         transport.pause_reading()
 
 

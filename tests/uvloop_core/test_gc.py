@@ -231,6 +231,41 @@ def by_a_paused_transport(loop, thing):
         protocol.transport.pause_reading()
 
 
+def piped(loop, thing):
+    """Both ends of a pipe, with protocols that know the loop."""
+
+    def make():
+        protocol = Protocol()
+        protocol.loop = loop
+        protocol.thing = thing
+        return protocol
+
+    async def connect():
+        reader, writer = os.pipe()
+        one, _ = await loop.connect_read_pipe(make, open(reader, 'rb', 0))
+        two, _ = await loop.connect_write_pipe(make, open(writer, 'wb', 0))
+        return one, two
+
+    thing.transports = loop.run_until_complete(connect())
+    return thing.transports
+
+
+def by_pipes(loop, thing):
+    piped(loop, thing)
+
+
+def by_closed_pipes(loop, thing):
+    for transport in piped(loop, thing):
+        transport.close()
+    run_turns(loop, 3)
+
+
+def by_pipes_with_buffers(loop, thing):
+    reader, writer = piped(loop, thing)
+    reader.pause_reading()
+    writer.write(bytes(10_000_000))
+
+
 CYCLES = [value for name, value in globals().items() if name.startswith('by_')]
 
 

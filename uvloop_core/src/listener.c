@@ -115,32 +115,18 @@ static PyMethodDef rest_over_def = {
 static int
 watch(Listener *listener)
 {
-    Loop *loop = listener_loop(listener);
-    PyObject *callable = PyCFunction_New(&accept_def, (PyObject *)listener);
-    Callback *callback = NULL;
-    int err = -1;
-
-    if (callable != NULL) {
-        loop_touch(loop);
-        callback =
-            callback_new(&loop->host, callable, listener->context, NULL, 0);
-    }
-    if (callback != NULL) {
-        err = poll_watch(&loop->poll, listener->fd, WATCH_READ, callback);
-    }
-    Py_XDECREF(callback);
-    Py_XDECREF(callable);
-    return err;
+    return loop_watch(listener_loop(listener),
+                      listener->fd,
+                      WATCH_READ,
+                      &accept_def,
+                      (PyObject *)listener,
+                      listener->context);
 }
 
 static void
 unwatch(Listener *listener)
 {
-    Loop *loop = listener_loop(listener);
-
-    loop_touch(loop);
-    /* Whether there was one does not matter. */
-    (void)poll_unwatch(&loop->poll, listener->fd, WATCH_READ);
+    loop_unwatch(listener_loop(listener), listener->fd, WATCH_READ);
 }
 
 /* Stop for a second; 0, or -1 with MemoryError. */

@@ -84,6 +84,38 @@ loop_touch(Loop *loop)
     poll_forked(&loop->poll);
 }
 
+int
+loop_watch(Loop *loop,
+           int fd,
+           WatchKind kind,
+           PyMethodDef *def,
+           PyObject *self,
+           PyObject *context)
+{
+    PyObject *callable = PyCFunction_New(def, self);
+    Callback *callback = NULL;
+    int err = -1;
+
+    if (callable != NULL) {
+        loop_touch(loop);
+        callback = callback_new(&loop->host, callable, context, NULL, 0);
+    }
+    if (callback != NULL) {
+        err = poll_watch(&loop->poll, fd, kind, callback);
+    }
+    Py_XDECREF(callback);
+    Py_XDECREF(callable);
+    return err;
+}
+
+void
+loop_unwatch(Loop *loop, int fd, WatchKind kind)
+{
+    loop_touch(loop);
+    /* Whether there was one does not matter. */
+    (void)poll_unwatch(&loop->poll, fd, kind);
+}
+
 static void
 touch(PyObject *loop)
 {

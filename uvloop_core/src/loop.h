@@ -79,6 +79,18 @@ int loop_set_owner(Loop *loop, int fd, Handle *handle);
 /* The handle that fd belongs to: borrowed, or NULL. */
 Handle *loop_owner(Loop *loop, int fd);
 
+/* Have the function of `def` called with `self`, in `context`, whenever fd is
+ * ready; until loop_unwatch. 0, or -1 with an exception. */
+int loop_watch(Loop *loop,
+               int fd,
+               WatchKind kind,
+               PyMethodDef *def,
+               PyObject *self,
+               PyObject *context);
+
+/* End that; a no-op if there is nothing to end. May run Python code. */
+void loop_unwatch(Loop *loop, int fd, WatchKind kind);
+
 /* In a forked child, before the first uv call: a kernel queue of its own.
  * A no-op elsewhere, and inside uv_run (the hooks protect the parent). */
 void loop_touch(Loop *loop);

@@ -2,6 +2,7 @@
 #include "forks.h"
 #include "kinds.h"
 #include "loop.h"
+#include "pipe.h"
 
 /* Each type registers itself. */
 typedef int (*Register)(PyObject *module, State *st);
@@ -12,6 +13,7 @@ static const Register registers[] = {
     server_register,
     listener_register,
     tcp_register,
+    pipe_register,
 };
 
 PyDoc_STRVAR(libuv_version_doc,

@@ -5,6 +5,7 @@ static const char *const name_texts[NAME_COUNT] = {
     [NAME_buffer_updated] = "buffer_updated",
     [NAME_call_exception_handler] = "call_exception_handler",
     [NAME_callback] = "callback",
+    [NAME_close] = "close",
     [NAME_connection_lost] = "connection_lost",
     [NAME_connection_made] = "connection_made",
     [NAME_context] = "context",
@@ -28,6 +29,7 @@ static const char *const name_texts[NAME_COUNT] = {
     [NAME_name] = "name",
     [NAME_pause_writing] = "pause_writing",
     [NAME_peername] = "peername",
+    [NAME_pipe] = "pipe",
     [NAME_protocol] = "protocol",
     [NAME_resume_writing] = "resume_writing",
     [NAME_server] = "server",
@@ -50,6 +52,7 @@ typedef struct {
 } Import;
 
 static const Import imports[OBJECT_COUNT] = {
+    [OBJECT_ASYNCIO_READ_TRANSPORT] = {"asyncio.transports", "ReadTransport"},
     [OBJECT_ASYNCIO_TRANSPORT] = {"asyncio.transports", "Transport"},
     [OBJECT_BUFFERED_PROTOCOL] = {"asyncio.protocols", "BufferedProtocol"},
     [OBJECT_CANCELLED_ERROR] = {"asyncio.exceptions", "CancelledError"},

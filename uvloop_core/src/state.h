@@ -13,6 +13,8 @@ typedef enum {
     TYPE_TIMER_HANDLE,
     TYPE_LOOP,
     TYPE_TCP_TRANSPORT,
+    TYPE_READ_PIPE,
+    TYPE_WRITE_PIPE,
     TYPE_LISTENER,
     TYPE_SERVER,
     TYPE_COUNT,
@@ -20,6 +22,7 @@ typedef enum {
 
 /* What is imported once: classes and functions of the standard library. */
 typedef enum {
+    OBJECT_ASYNCIO_READ_TRANSPORT,
     OBJECT_ASYNCIO_TRANSPORT,
     OBJECT_BUFFERED_PROTOCOL,
     OBJECT_CANCELLED_ERROR,
@@ -39,6 +42,7 @@ typedef enum {
     NAME_buffer_updated,
     NAME_call_exception_handler,
     NAME_callback,
+    NAME_close,
     NAME_connection_lost,
     NAME_connection_made,
     NAME_context,
@@ -62,6 +66,7 @@ typedef enum {
     NAME_name,
     NAME_pause_writing,
     NAME_peername,
+    NAME_pipe,
     NAME_protocol,
     NAME_resume_writing,
     NAME_server,

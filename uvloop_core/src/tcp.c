@@ -231,7 +231,6 @@ static int
 check_endpoint(Loop *loop, const Endpoint *endpoint)
 {
     int family = endpoint->local.raw.any.sa_family;
-    Handle *owner = loop_owner(loop, endpoint->fd);
 
     if (family != AF_INET && family != AF_INET6) {
         PyErr_Format(PyExc_ValueError,
@@ -240,14 +239,7 @@ check_endpoint(Loop *loop, const Endpoint *endpoint)
                      family);
         return -1;
     }
-    if (owner != NULL && owner->state == HANDLE_OPEN) {
-        PyErr_Format(PyExc_RuntimeError,
-                     "File descriptor %d is used by transport %R",
-                     endpoint->fd,
-                     (PyObject *)owner);
-        return -1;
-    }
-    return 0;
+    return transport_check_fd(loop, endpoint->fd);
 }
 
 /* New reference, or NULL with an exception and the socket untouched. */
@@ -296,27 +288,6 @@ error:
     return NULL;
 }
 
-/* The optional arguments: None is not given. */
-static PyObject *
-given(PyObject *argument)
-{
-    return argument == Py_None ? NULL : argument;
-}
-
-static int
-check_type(PyObject *object, PyTypeObject *type, const char *what)
-{
-    if (!PyObject_TypeCheck(object, type)) {
-        PyErr_Format(PyExc_TypeError,
-                     "%s must be a %s, not %R",
-                     what,
-                     type->tp_name,
-                     object);
-        return -1;
-    }
-    return 0;
-}
-
 PyDoc_STRVAR(
     open_tcp_doc,
     "open_tcp($module, /, loop, sock, protocol, waiter=None, server=None,\n"
@@ -342,31 +313,26 @@ open_tcp_meth(PyObject *module,
     static const ArgSpec spec = {"open_tcp", 3, 6, 6, names};
     State *st = PyModule_GetState(module);
     PyObject *out[6];
-    PyObject *context = NULL;
+    OpenArgs open = {NULL};
+    Server *server = NULL;
     PyObject *transport = NULL;
 
-    if (args_spread(&spec, st->names, args, nargs, kwnames, out) < 0 ||
-        check_type(out[0], st->types[TYPE_LOOP], "loop") < 0 ||
-        (given(out[4]) != NULL &&
-         check_type(out[4], st->types[TYPE_SERVER], "server") < 0) ||
-        (given(out[5]) != NULL &&
-         check_type(out[5], &PyContext_Type, "context") < 0) ||
-        loop_check_closed(CAST(Loop, out[0])) < 0 ||
-        loop_check_thread(CAST(Loop, out[0])) < 0) {
+    if (args_spread(&spec, st->names, args, nargs, kwnames, out) < 0) {
         return NULL;
     }
-    context =
-        given(out[5]) == NULL ? PyContext_CopyCurrent() : Py_NewRef(out[5]);
-    if (context == NULL) {
+    if (out[4] != NULL && out[4] != Py_None) {
+        if (!PyObject_TypeCheck(out[4], st->types[TYPE_SERVER])) {
+            return PyErr_Format(
+                PyExc_TypeError, "server must be a Server, not %R", out[4]);
+        }
+        server = (Server *)out[4];
+    }
+    if (transport_open_args(st, out[0], out[3], out[5], &open) < 0) {
         return NULL;
     }
-    transport = open_tcp(CAST(Loop, out[0]),
-                         out[1],
-                         out[2],
-                         given(out[3]),
-                         (Server *)given(out[4]),
-                         context);
-    Py_DECREF(context);
+    transport =
+        open_tcp(open.loop, out[1], out[2], open.waiter, server, open.context);
+    Py_DECREF(open.context);
     return transport;
 }
 
@@ -479,7 +445,9 @@ tcp_register(PyObject *module, State *st)
         return -1;
     }
     st->types[TYPE_TCP_TRANSPORT] = (PyTypeObject *)type;
-    if (stream_add_methods((PyTypeObject *)type) < 0 || set_marks(type) < 0 ||
+    if (transport_add_methods((PyTypeObject *)type) < 0 ||
+        transport_add_reading((PyTypeObject *)type) < 0 ||
+        stream_add_writing((PyTypeObject *)type) < 0 || set_marks(type) < 0 ||
         PyModule_AddObjectRef(module, "TCPTransport", type) < 0) {
         return -1;
     }
