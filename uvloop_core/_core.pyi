@@ -98,6 +98,12 @@ class TCPTransport(asyncio.Transport):
     def writelines(self, list_of_data: Iterable[Any], /) -> None: ...
 
 @final
+class UnixTransport(asyncio.Transport):
+    def set_protocol(self, protocol: asyncio.BaseProtocol, /) -> None: ...
+    def write(self, data: Any, /) -> None: ...
+    def writelines(self, list_of_data: Iterable[Any], /) -> None: ...
+
+@final
 class ReadUnixTransport(asyncio.ReadTransport):
     _pipe: Any  # the file; None once it is closed
     def set_protocol(self, protocol: asyncio.BaseProtocol, /) -> None: ...
@@ -144,6 +150,14 @@ def open_tcp(
     server: Server | None = None,
     context: Context | None = None,
 ) -> TCPTransport: ...
+def open_unix(
+    loop: Loop,
+    sock: socket.socket,
+    protocol: asyncio.BaseProtocol,
+    waiter: asyncio.Future[None] | None = None,
+    server: Server | None = None,
+    context: Context | None = None,
+) -> UnixTransport: ...
 def open_read_pipe(
     loop: Loop,
     pipe: Any,

@@ -16,12 +16,11 @@ from collections.abc import (
 from typing import Any, TypeVar
 
 from .base import debug_by_default, logger
-from .connect import ConnectMixin
 from .missing import MissingMixin
 from .pipes import PipesMixin
 from .report import ReportMixin
-from .serve import ServeMixin
 from .signals import SignalsMixin
+from .unix import UnixMixin
 
 T = TypeVar('T')
 
@@ -32,8 +31,7 @@ ORIGIN_DEPTH = 10
 
 
 class Loop(
-    ConnectMixin,
-    ServeMixin,
+    UnixMixin,
     PipesMixin,
     SignalsMixin,
     ReportMixin,

@@ -24,8 +24,6 @@ class MissingMixin(LoopBase):
     """Methods that raise NotImplementedError with their name."""
 
     create_datagram_endpoint = missing('create_datagram_endpoint')
-    create_unix_connection = missing('create_unix_connection')
-    create_unix_server = missing('create_unix_server')
     sendfile = missing('sendfile')
     subprocess_exec = missing('subprocess_exec')
     subprocess_shell = missing('subprocess_shell')

@@ -28,7 +28,8 @@ LAYERS = {
         'ready timers inbox poll loop run',
         'server endpoint transport',
         'stream stream_read stream_write',
-        'tcp pipe listener udp tls',
+        'connection',
+        'tcp unix pipe listener udp tls',
         'kinds module',
     ],
 }

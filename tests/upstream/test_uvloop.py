@@ -16,6 +16,8 @@ from tests.upstream import suite
 MODULES = [
     'test_base:TestBaseUV,TestPolicy',
     'test_tcp:Test_UV_TCP',
+    'test_unix:Test_UV_Unix,Test_UV_UnixSSL',
+    'test_pipes:Test_UV_Pipes',
     'test_context:Test_UV_Context',
     'test_signals:Test_UV_Signals',
     'signals_elsewhere:Signals',

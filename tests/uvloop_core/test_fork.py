@@ -47,7 +47,7 @@ class Count(asyncio.Protocol):
 
 
 class Traffic:
-    """What flows in the parent: a pipe that is read, a connection that is
+    """What flows in the parent: a pipe that is read, connections that are
     echoed, a timer, calls from a thread, and transports of a pipe."""
 
     def __init__(self, loop) -> None:
@@ -63,6 +63,10 @@ class Traffic:
         self.address = self.server.sockets[0].getsockname()
         self.client = socket.create_connection(self.address)
         self.client.settimeout(30)
+        left, self.neighbour = socket.socketpair()
+        self.neighbour.settimeout(30)
+        transport, _ = await self.loop.create_unix_connection(Echo, sock=left)
+        self.transports.append(transport)
         ends = os.pipe()
         self.reading, self.piped = await self.loop.connect_read_pipe(
             Count, open(ends[0], 'rb', 0)
@@ -92,8 +96,9 @@ class Traffic:
         while self.piped.bytes < 100_000:
             await asyncio.sleep(0.001)
         run = self.loop.run_in_executor
-        await run(None, self.client.sendall, b'spam')
-        assert await run(None, self.client.recv, 100) == b'spam'
+        for sock in (self.client, self.neighbour):
+            await run(None, sock.sendall, b'spam')
+            assert await run(None, sock.recv, 100) == b'spam'
         _, writer = await asyncio.open_connection(*self.address)
         writer.close()
         await writer.wait_closed()
@@ -101,6 +106,7 @@ class Traffic:
     async def stop(self) -> None:
         self.loop.remove_reader(self.pipe[0])
         self.client.close()
+        self.neighbour.close()
         self.server.close()
         await self.server.wait_closed()
         for transport in self.transports:

@@ -7,6 +7,7 @@ import contextvars
 import gc
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -248,6 +249,18 @@ def piped(loop, thing):
 
     thing.transports = loop.run_until_complete(connect())
     return thing.transports
+
+
+def by_unix_sockets(loop, thing):
+    async def connect():
+        thing.ends = socket.socketpair()
+        for end in thing.ends:
+            _, protocol = await loop.create_unix_connection(Protocol, sock=end)
+            protocol.loop = loop
+            protocol.thing = thing
+        protocol.transport.write(bytes(10_000_000))
+
+    loop.run_until_complete(connect())
 
 
 def by_pipes(loop, thing):

@@ -13,6 +13,7 @@ static const Register registers[] = {
     server_register,
     listener_register,
     tcp_register,
+    unix_register,
     pipe_register,
 };
 
