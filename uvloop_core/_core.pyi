@@ -9,6 +9,7 @@ from typing_extensions import disjoint_base
 _Ts = TypeVarTuple('_Ts')
 
 __version__: str
+portable: bool  # built without what is Linux only
 
 def libuv_version() -> str: ...
 

@@ -17,9 +17,9 @@ from typing import Any, TypeVar
 
 from .base import debug_by_default, logger
 from .missing import MissingMixin
-from .pipes import PipesMixin
 from .report import ReportMixin
 from .signals import SignalsMixin
+from .subprocess import SubprocessMixin
 from .unix import UnixMixin
 
 T = TypeVar('T')
@@ -32,7 +32,7 @@ ORIGIN_DEPTH = 10
 
 class Loop(
     UnixMixin,
-    PipesMixin,
+    SubprocessMixin,
     SignalsMixin,
     ReportMixin,
     MissingMixin,
@@ -116,6 +116,7 @@ class Loop(
             logger.debug('Close %r', self)
         self._close_signals()
         self._close()
+        self._shut_children()
         self._close_executor()
 
     def _check_not_running(self) -> None:

@@ -25,5 +25,3 @@ class MissingMixin(LoopBase):
 
     create_datagram_endpoint = missing('create_datagram_endpoint')
     sendfile = missing('sendfile')
-    subprocess_exec = missing('subprocess_exec')
-    subprocess_shell = missing('subprocess_shell')

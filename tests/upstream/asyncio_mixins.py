@@ -1,4 +1,4 @@
-"""CPython's own tests of event loops, as far as TCP goes, on our loop.
+"""CPython's own tests of event loops, as far as ours goes, on our loop.
 
 They come with the interpreter, in the package `test`. A module for
 runner.py; nothing is collected from it by pytest.
@@ -16,6 +16,7 @@ from test.test_asyncio import test_events as events
 from test.test_asyncio import test_server as server
 from test.test_asyncio import test_sock_lowlevel as lowlevel
 from test.test_asyncio import test_sslproto as sslproto
+from test.test_asyncio import test_subprocess as subprocess
 from test.test_asyncio import utils
 
 import uvloop_core
@@ -35,6 +36,17 @@ class Events(
 class SockLowlevel(lowlevel.BaseSockTestsMixin, utils.TestCase):
     def create_event_loop(self) -> asyncio.AbstractEventLoop:
         return uvloop_core.new_event_loop()
+
+    @staticmethod
+    def close_loop(loop: Any) -> None:
+        loop.close()
+
+
+class Subprocess(subprocess.SubprocessMixin, utils.TestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.loop = uvloop_core.new_event_loop()
+        self.set_event_loop(self.loop)
 
     @staticmethod
     def close_loop(loop: Any) -> None:

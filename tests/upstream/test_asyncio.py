@@ -12,6 +12,7 @@ from tests.upstream import suite
 CLASSES = [
     'Events',
     'SockLowlevel',
+    'Subprocess',
     'StartServer',
     'BufferedProto',
     'StartTLS',

@@ -48,7 +48,8 @@ class Count(asyncio.Protocol):
 
 class Traffic:
     """What flows in the parent: a pipe that is read, connections that are
-    echoed, a timer, calls from a thread, and transports of a pipe."""
+    echoed, a timer, calls from a thread, transports of a pipe, and a
+    child process that waits."""
 
     def __init__(self, loop) -> None:
         self.loop = loop
@@ -74,6 +75,9 @@ class Traffic:
         self.writing, _ = await self.loop.connect_write_pipe(
             asyncio.BaseProtocol, open(ends[1], 'wb', 0)
         )
+        self.process, _ = await self.loop.subprocess_exec(
+            asyncio.SubprocessProtocol, 'cat', stdout=None, stderr=None
+        )
         await self.flows()
 
     def echo(self) -> Echo:
@@ -90,6 +94,7 @@ class Traffic:
         os.write(self.pipe[1], b'x')
         while self.received == before:
             await asyncio.sleep(0.001)
+        assert self.process.get_returncode() is None
         # More than the pipe takes: it has to be waited for.
         self.piped.bytes = 0
         self.writing.write(bytes(100_000))
@@ -113,6 +118,10 @@ class Traffic:
             transport.abort()
         self.writing.close()
         self.reading.close()
+        # Nobody has killed it before.
+        self.process.get_pipe_transport(0).close()
+        assert await self.process._wait() == 0
+        self.process.close()
         for fd in self.pipe:
             os.close(fd)
         await self.loop.shutdown_default_executor()
@@ -205,6 +214,7 @@ def closes_the_files(loop, traffic):
 
 def closes_the_transports(loop, traffic):
     traffic.server.close()
+    traffic.process.close()
     for transport in (*traffic.transports, traffic.reading, traffic.writing):
         transport.close()
 

@@ -279,6 +279,33 @@ def by_pipes_with_buffers(loop, thing):
     writer.write(bytes(10_000_000))
 
 
+class ProcessProtocol(asyncio.SubprocessProtocol):
+    pass
+
+
+def started(loop, thing):
+    async def start():
+        protocol = ProcessProtocol()
+        protocol.loop = loop
+        protocol.thing = thing
+        thing.process, _ = await loop.subprocess_exec(lambda: protocol, 'cat')
+
+    loop.run_until_complete(start())
+
+
+def by_a_process(loop, thing):
+    started(loop, thing)
+
+
+def by_a_closed_process(loop, thing):
+    started(loop, thing)
+    thing.process.get_pipe_transport(0).close()
+    loop.run_until_complete(thing.process._wait())
+    run_turns(loop, 3)
+    # Not before: the log of a process that is killed would keep it.
+    thing.process.close()
+
+
 CYCLES = [value for name, value in globals().items() if name.startswith('by_')]
 
 

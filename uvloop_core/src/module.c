@@ -33,7 +33,14 @@ module_exec(PyObject *module)
 {
     State *st = PyModule_GetState(module);
 
-    if (state_init(st) < 0 || forks_watch() < 0) {
+#ifdef PORTABLE
+    PyObject *portable = Py_True;
+#else
+    PyObject *portable = Py_False;
+#endif
+
+    if (state_init(st) < 0 || forks_watch() < 0 ||
+        PyModule_AddObjectRef(module, "portable", portable) < 0) {
         return -1;
     }
     for (size_t i = 0; i < ARRAY_LEN(registers); i++) {
