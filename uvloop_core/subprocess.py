@@ -41,8 +41,10 @@ class SubprocessMixin(PipesMixin):
         self._children: set[UVProcessTransport] = set()
 
     def _shut_children(self) -> None:
+        """The loop is closed: nobody will hear of the end of a process."""
         for transport in list(self._children):
-            transport._shut()
+            transport._stop()
+            transport._end()
 
     async def subprocess_exec(
         self,
@@ -252,14 +254,19 @@ class UVProcessTransport(asyncio.SubprocessTransport):
 
     def close(self) -> None:
         """Close the pipes, and kill the process if it still runs."""
-        if self._closed:
-            return
-        self._closed = True
+        if not self._closed:
+            self._closed = True
+            self._stop()
+
+    def __del__(self, _warn: Any = warnings.warn) -> None:
+        if not self._closed:
+            _warn(f'unclosed transport {self!r}', ResourceWarning, source=self)
+            self.close()
+        self._end()
+
+    def _stop(self) -> None:
         for pipe in self._pipes.values():
             pipe.transport.close()
-        if self._loop.is_closed():
-            # Transports of a closed loop have left them to us.
-            self._close_files()
         if self._parent == os.getpid() and self._is_running():
             if self._loop.get_debug():
                 # As text: what keeps the log would keep the transport.
@@ -268,32 +275,16 @@ class UVProcessTransport(asyncio.SubprocessTransport):
                 )
             kill(self._proc)
 
-    def __del__(self, _warn: Any = warnings.warn) -> None:
-        if not self._closed:
-            _warn(f'unclosed transport {self!r}', ResourceWarning, source=self)
-            self.close()
-        self._end()
-
-    def _shut(self) -> None:
-        """The loop is closed: nobody else will hear of the process's end."""
-        if not self._closed:
-            warnings.warn(
-                f'unclosed transport {self!r}',
-                ResourceWarning,
-                source=self,
-                stacklevel=3,
-            )
-            self.close()
-        self._end()
-
     def _end(self) -> None:
-        """Leave nothing of a closed transport, without the loop."""
+        """After that: leave nothing, without the loop's help."""
         self._unwatch()
         if self._parent == os.getpid() and self._is_running():
-            # It was killed by close().
             reap(self._proc)
         if self._returncode is None:
             self._returncode = self._proc.returncode
+        if self._loop.is_closed():
+            # Transports of a closed loop have left them to us.
+            self._close_files()
 
     async def _wait(self) -> int:
         """Wait for the end of the process; returns its exit code."""
@@ -370,8 +361,12 @@ class UVProcessTransport(asyncio.SubprocessTransport):
         self._end()
 
     def _close_files(self) -> None:
-        for file in (self._proc.stdin, self._proc.stdout, self._proc.stderr):
-            if file is not None:
+        """Close those that no transport is going to close."""
+        files = (self._proc.stdin, self._proc.stdout, self._proc.stderr)
+        for fd, file in enumerate(files):
+            if file is not None and (
+                fd not in self._pipes or self._loop.is_closed()
+            ):
                 file.close()
 
     def _start(self, waiter: asyncio.Future[None]) -> None:

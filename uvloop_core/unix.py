@@ -23,7 +23,7 @@ CLEANS_UP = sys.version_info >= (3, 13)
 class UnixMixin(ConnectMixin, ServeMixin):
     """create_unix_connection and create_unix_server."""
 
-    async def create_unix_connection(  # type: ignore[override]
+    async def create_unix_connection(
         self,
         protocol_factory: Callable[[], P],
         path: Any = None,

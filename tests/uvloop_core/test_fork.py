@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import io
 import os
 import signal
 import socket
@@ -70,10 +71,10 @@ class Traffic:
         self.transports.append(transport)
         ends = os.pipe()
         self.reading, self.piped = await self.loop.connect_read_pipe(
-            Count, open(ends[0], 'rb', 0)
+            Count, io.FileIO(ends[0], 'rb')
         )
         self.writing, _ = await self.loop.connect_write_pipe(
-            asyncio.BaseProtocol, open(ends[1], 'wb', 0)
+            asyncio.BaseProtocol, io.FileIO(ends[1], 'wb')
         )
         self.process, _ = await self.loop.subprocess_exec(
             asyncio.SubprocessProtocol, 'cat', stdout=None, stderr=None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import gc
+import io
 import os
 import signal
 import socket
@@ -243,8 +244,8 @@ def piped(loop, thing):
 
     async def connect():
         reader, writer = os.pipe()
-        one, _ = await loop.connect_read_pipe(make, open(reader, 'rb', 0))
-        two, _ = await loop.connect_write_pipe(make, open(writer, 'wb', 0))
+        one, _ = await loop.connect_read_pipe(make, io.FileIO(reader, 'rb'))
+        two, _ = await loop.connect_write_pipe(make, io.FileIO(writer, 'wb'))
         return one, two
 
     thing.transports = loop.run_until_complete(connect())

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import contextvars
 import gc
+import io
 import os
 import pty
 import socket
@@ -36,7 +37,7 @@ def spin(loop, turns=3):
 def reading(loop, make=Recorder):
     """A transport that reads a pipe, its protocol, and the other end."""
     reader, writer = os.pipe()
-    file = open(reader, 'rb', 0)
+    file = io.FileIO(reader, 'rb')
     transport, protocol = loop.run_until_complete(
         loop.connect_read_pipe(make, file)
     )
@@ -49,7 +50,7 @@ def reading(loop, make=Recorder):
 def writing(loop, make=Writer):
     """A transport that writes to a pipe, its protocol, and the other end."""
     reader, writer = os.pipe()
-    file = open(writer, 'wb', 0)
+    file = io.FileIO(writer, 'wb')
     transport, protocol = loop.run_until_complete(
         loop.connect_write_pipe(make, file)
     )
@@ -240,11 +241,10 @@ def test_limits_can_be_set(loop):
         transport.set_write_buffer_limits(high=0)
         assert transport.get_write_buffer_limits() == (0, 0)
         transport.write(PATTERN)
-        copy = open(os.dup(peer.fileno()), 'rb')
-        reading = loop.run_in_executor(None, copy.read, len(PATTERN))
-        loop.run_until_complete(protocol.until('resume_writing'))
-        loop.run_until_complete(reading)
-        copy.close()
+        with open(os.dup(peer.fileno()), 'rb') as copy:
+            reading = loop.run_in_executor(None, copy.read, len(PATTERN))
+            loop.run_until_complete(protocol.until('resume_writing'))
+            loop.run_until_complete(reading)
 
         assert protocol.calls[1:] == ['pause_writing', 'resume_writing']
 
@@ -339,7 +339,7 @@ def test_a_writing_transport_has_no_way_in(loop):
 def test_a_device_that_cannot_be_watched_is_written_to(loop):
     async def main():
         transport, protocol = await loop.connect_write_pipe(
-            Writer, open('/dev/null', 'wb', 0)
+            Writer, io.FileIO('/dev/null', 'wb')
         )
         transport.write(PATTERN)
         transport.close()
@@ -379,7 +379,7 @@ def test_a_regular_file_is_refused_and_stays_open(
 def test_a_device_that_cannot_be_polled_is_lost(our_loop):
     async def main():
         _, protocol = await our_loop.connect_read_pipe(
-            Recorder, open('/dev/null', 'rb', 0)
+            Recorder, io.FileIO('/dev/null', 'rb')
         )
         await protocol.lost.wait()
         assert isinstance(protocol.error, PermissionError)
@@ -392,7 +392,7 @@ def test_a_closed_file_is_refused(our_loop, name):
     connect = getattr(our_loop, name)
     reader, writer = os.pipe()
     os.close(writer)
-    file = open(reader, 'rb', 0)
+    file = io.FileIO(reader, 'rb')
     file.close()
     with pytest.raises(ValueError, match='closed file'):
         our_loop.run_until_complete(connect(Recorder, file))
@@ -428,10 +428,10 @@ def test_a_terminal_goes_both_ways_and_keeps_its_input(loop):
 
     async def main():
         out, sender = await loop.connect_write_pipe(
-            Writer, open(os.dup(slave), 'wb', 0)
+            Writer, io.FileIO(os.dup(slave), 'wb')
         )
         back, receiver = await loop.connect_read_pipe(
-            Recorder, open(slave, 'rb', 0)
+            Recorder, io.FileIO(slave, 'rb')
         )
         for number in range(1, 21):
             os.write(master, b'in')
@@ -456,7 +456,7 @@ def test_a_terminal_that_hangs_up_ends_with_eio_in_silence(loop):
 
     async def main():
         _, protocol = await loop.connect_read_pipe(
-            Recorder, open(master, 'rb', 0)
+            Recorder, io.FileIO(master, 'rb')
         )
         os.close(slave)
         await protocol.lost.wait()
@@ -526,7 +526,7 @@ def test_the_protocol_is_called_in_the_context_of_connect(our_loop):
         variable.set('connect')
         reader, writer = os.pipe()
         _, protocol = await our_loop.connect_read_pipe(
-            Protocol, open(reader, 'rb', 0)
+            Protocol, io.FileIO(reader, 'rb')
         )
         os.write(writer, b'x')
         os.close(writer)
@@ -615,7 +615,7 @@ def test_a_writing_end_closed_behind_its_back_ends_by_the_next_write(
 
 def test_a_cancelled_connect_closes_the_file(loop):
     reader, writer = os.pipe()
-    file = open(reader, 'rb', 0)
+    file = io.FileIO(reader, 'rb')
 
     async def main():
         task = asyncio.ensure_future(loop.connect_read_pipe(Recorder, file))
@@ -672,10 +672,10 @@ def test_many_pipes_leave_nothing(loop):
     async def use():
         reader, writer = os.pipe()
         into, sender = await loop.connect_write_pipe(
-            Writer, open(writer, 'wb', 0)
+            Writer, io.FileIO(writer, 'wb')
         )
         _, receiver = await loop.connect_read_pipe(
-            Recorder, open(reader, 'rb', 0)
+            Recorder, io.FileIO(reader, 'rb')
         )
         into.write(b'data')
         into.close()

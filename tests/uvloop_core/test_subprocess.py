@@ -16,6 +16,8 @@ import threading
 
 import pytest
 
+from uvloop_core import subprocess as processes
+
 PATTERN = bytes(range(256)) * 4096  # 1 MiB
 
 
@@ -60,11 +62,7 @@ class Recorder(asyncio.SubprocessProtocol):
 def by(request, monkeypatch):
     """Both ways in which our loop hears of the end of a child."""
     if request.param == 'thread':
-
-        def refuse(pid):
-            raise OSError(errno.ENOSYS, 'not there')
-
-        monkeypatch.setattr(os, 'pidfd_open', refuse, raising=False)
+        monkeypatch.setattr(processes, 'open_pidfd', lambda pid: -1)
 
 
 @pytest.fixture
@@ -675,6 +673,7 @@ def test_a_transport_outlives_its_loop(our_loop, by):
     our_loop.close()
 
     assert transport.get_returncode() == -signal.SIGKILL
+    assert not transport.is_closing()
     transport.close()
     with pytest.raises(ProcessLookupError):
         transport.kill()

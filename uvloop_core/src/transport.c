@@ -889,7 +889,8 @@ PyDoc_STRVAR(
     "Set the sizes at which the protocol is told to pause and to resume.");
 PyDoc_STRVAR(get_extra_info_doc,
              "get_extra_info($self, /, name, default=None)\n--\n\n"
-             "socket, sockname or peername; they stay known after close.");
+             "socket, sockname and peername, or pipe; they stay known after "
+             "close.");
 
 static PyMethodDef methods[] = {
     {"close", close_meth, METH_NOARGS, close_doc},
