@@ -10,6 +10,8 @@ import io
 import os
 import pty
 import socket
+import subprocess
+import sys
 import tty
 import warnings
 
@@ -688,3 +690,85 @@ def test_many_pipes_leave_nothing(loop):
             await asyncio.gather(*(use() for _ in range(10)))
 
     loop.run_until_complete(main())
+
+
+WITHOUT_MEMORY = """
+import asyncio, contextvars, io, os
+import _testcapi
+import uvloop_core
+from uvloop_core import _core
+
+loop = uvloop_core.new_event_loop()
+loop.set_exception_handler(lambda loop, context: None)
+context = contextvars.copy_context()
+data = [bytes(1 << 20), bytearray(1000)]
+
+
+def spin():
+    for _ in range(4):
+        loop.call_soon(loop.stop)
+        loop.run_forever()
+
+
+class Protocol(asyncio.Protocol):
+    lost = 0
+
+    def connection_lost(self, error):
+        self.lost += 1
+
+
+def attempt(what, number):
+    reader, writer = os.pipe()
+    ends = io.FileIO(reader, 'rb'), io.FileIO(writer, 'wb')
+    protocol = Protocol()
+    opens = _core.open_read_pipe if what == 'read' else _core.open_write_pipe
+    file = ends[what != 'read']
+    transport = None
+    if what == 'start':
+        # In the turn in which the transport starts.
+        loop.call_soon(_testcapi.set_nomemory, number, number + 1)
+        transport = opens(loop, file, protocol, None, context)
+        loop.call_soon(_testcapi.remove_mem_hooks)
+    if what == 'room':
+        transport = opens(loop, file, protocol, None, context)
+        spin()
+    if what != 'start':
+        _testcapi.set_nomemory(number, number + 1)
+    try:
+        if what == 'room':
+            transport.writelines(data)
+        elif what != 'start':
+            transport = opens(loop, file, protocol, None, context)
+    except MemoryError:
+        pass
+    finally:
+        _testcapi.remove_mem_hooks()
+    spin()
+    if transport is not None:
+        transport.close()
+        ends[what == 'read'].close()
+        spin()
+        assert protocol.lost == 1
+    for end in ends:
+        end.close()
+
+
+for what in ['read', 'write', 'start', 'room']:
+    for number in range(40):
+        attempt(what, number)
+spin()
+assert loop._handles_opened == loop._handles_closed > 0
+loop.close()
+"""
+
+
+def test_without_memory_nothing_leaks_or_crashes():
+    pytest.importorskip('_testcapi')
+    subprocess.run(
+        [sys.executable, '-P', '-c', WITHOUT_MEMORY],
+        env={
+            **os.environ,
+            'PYTHONPATH': os.pathsep.join(path for path in sys.path if path),
+        },
+        check=True,
+    )
