@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import gc
+import io
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -267,6 +269,80 @@ def by_a_sendfile_in_progress(loop, thing):
     one, two = connected(loop, thing)
     thing.future = loop.create_future()
     one.transport._hold(None, thing.future)
+
+
+def piped(loop, thing):
+    """Both ends of a pipe, with protocols that know the loop."""
+
+    def make():
+        protocol = Protocol()
+        protocol.loop = loop
+        protocol.thing = thing
+        return protocol
+
+    async def connect():
+        reader, writer = os.pipe()
+        one, _ = await loop.connect_read_pipe(make, io.FileIO(reader, 'rb'))
+        two, _ = await loop.connect_write_pipe(make, io.FileIO(writer, 'wb'))
+        return one, two
+
+    thing.transports = loop.run_until_complete(connect())
+    return thing.transports
+
+
+def by_unix_sockets(loop, thing):
+    async def connect():
+        thing.ends = socket.socketpair()
+        for end in thing.ends:
+            _, protocol = await loop.create_unix_connection(Protocol, sock=end)
+            protocol.loop = loop
+            protocol.thing = thing
+        protocol.transport.write(bytes(10_000_000))
+
+    loop.run_until_complete(connect())
+
+
+def by_pipes(loop, thing):
+    piped(loop, thing)
+
+
+def by_closed_pipes(loop, thing):
+    for transport in piped(loop, thing):
+        transport.close()
+    run_turns(loop, 3)
+
+
+def by_pipes_with_buffers(loop, thing):
+    reader, writer = piped(loop, thing)
+    reader.pause_reading()
+    writer.write(bytes(10_000_000))
+
+
+class ProcessProtocol(asyncio.SubprocessProtocol):
+    pass
+
+
+def started(loop, thing):
+    async def start():
+        protocol = ProcessProtocol()
+        protocol.loop = loop
+        protocol.thing = thing
+        thing.process, _ = await loop.subprocess_exec(lambda: protocol, 'cat')
+
+    loop.run_until_complete(start())
+
+
+def by_a_process(loop, thing):
+    started(loop, thing)
+
+
+def by_a_closed_process(loop, thing):
+    started(loop, thing)
+    thing.process.get_pipe_transport(0).close()
+    loop.run_until_complete(thing.process._wait())
+    run_turns(loop, 3)
+    # Not before: the log of a process that is killed would keep it.
+    thing.process.close()
 
 
 CYCLES = [value for name, value in globals().items() if name.startswith('by_')]
