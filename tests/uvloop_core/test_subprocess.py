@@ -679,6 +679,26 @@ def test_a_transport_outlives_its_loop(our_loop, by):
         transport.kill()
 
 
+@pytest.mark.filterwarnings('ignore:unclosed:ResourceWarning')
+def test_a_closed_loop_kills_before_it_closes_pipes(our_loop, monkeypatch):
+    """Else the process might end by itself, for want of input."""
+    kill = processes.kill
+    was_closed = []
+
+    def note_and_kill(process):
+        was_closed.append(process.stdin.closed)
+        kill(process)
+
+    monkeypatch.setattr(processes, 'kill', note_and_kill)
+    transport, _ = our_loop.run_until_complete(
+        our_loop.subprocess_exec(Recorder, 'cat')
+    )
+    our_loop.close()
+
+    assert was_closed == [False]
+    transport.close()
+
+
 def test_an_unclosed_transport_says_so(our_loop):
     async def main():
         transport, protocol = await our_loop.subprocess_exec(Recorder, 'true')
