@@ -10,6 +10,7 @@ from typing_extensions import disjoint_base
 _Ts = TypeVarTuple('_Ts')
 
 __version__: str
+portable: bool  # built without what is Linux only
 
 def libuv_version() -> str: ...
 def libuv_get_version() -> int: ...
@@ -125,6 +126,24 @@ class FSEvent:
     def cancel(self) -> None: ...
     def cancelled(self) -> bool: ...
 
+@final
+class UnixTransport(asyncio.Transport):
+    def set_protocol(self, protocol: asyncio.BaseProtocol, /) -> None: ...
+    def write(self, data: Any, /) -> None: ...
+    def writelines(self, list_of_data: Iterable[Any], /) -> None: ...
+
+@final
+class ReadUnixTransport(asyncio.ReadTransport):
+    _pipe: Any  # the file; None once it is closed
+    def set_protocol(self, protocol: asyncio.BaseProtocol, /) -> None: ...
+
+@final
+class WriteUnixTransport(asyncio.Transport):
+    _pipe: Any  # the file; None once it is closed
+    def set_protocol(self, protocol: asyncio.BaseProtocol, /) -> None: ...
+    def write(self, data: Any, /) -> None: ...
+    def writelines(self, list_of_data: Iterable[Any], /) -> None: ...
+
 @disjoint_base
 class Server:
     _closing: bool
@@ -174,3 +193,25 @@ def open_udp(
     waiter: asyncio.Future[None] | None = None,
     context: Context | None = None,
 ) -> UDPTransport: ...
+def open_unix(
+    loop: Loop,
+    sock: socket.socket,
+    protocol: asyncio.BaseProtocol,
+    waiter: asyncio.Future[None] | None = None,
+    server: Server | None = None,
+    context: Context | None = None,
+) -> UnixTransport: ...
+def open_read_pipe(
+    loop: Loop,
+    pipe: Any,
+    protocol: asyncio.BaseProtocol,
+    waiter: asyncio.Future[None] | None = None,
+    context: Context | None = None,
+) -> ReadUnixTransport: ...
+def open_write_pipe(
+    loop: Loop,
+    pipe: Any,
+    protocol: asyncio.BaseProtocol,
+    waiter: asyncio.Future[None] | None = None,
+    context: Context | None = None,
+) -> WriteUnixTransport: ...

@@ -11,11 +11,10 @@ from collections.abc import Callable, Coroutine, Iterable, Iterator
 from functools import partial
 from typing import Any, TypeVar
 
-from . import _core
 from .base import logger
 from .resolve import AddressInfo
 from .sockets import SocketsMixin, check_not_ssl
-from .tls import TlsMixin, TlsOptions, check_tls_arguments
+from .tls import TlsMixin, TlsOptions, check_tls_arguments, open_socket
 
 P = TypeVar('P', bound=asyncio.BaseProtocol)
 
@@ -208,8 +207,6 @@ class ConnectMixin(SocketsMixin, TlsMixin):
         tls: Any,
         options: TlsOptions,
     ) -> tuple[Any, P]:
-        if sock.family == socket.AF_UNIX:
-            raise NotImplementedError('create_unix_connection')
         sock.setblocking(False)
         self._check_fd(sock)
         context = contextvars.copy_context()
@@ -222,7 +219,7 @@ class ConnectMixin(SocketsMixin, TlsMixin):
                 *(waiter, options, context),
             )
         else:
-            transport = _core.open_tcp(
+            transport = open_socket(
                 self, sock, protocol, waiter, None, context
             )
         try:

@@ -20,20 +20,23 @@ from typing import Any, TypeVar
 from ._core import (
     FSEvent,
     Handle,
+    ReadUnixTransport,
     TCPTransport,
     TimerHandle,
     UDPTransport,
+    UnixTransport,
+    WriteUnixTransport,
 )
 from .base import debug_by_default, logger
-from .connect import ConnectMixin
 from .datagram import DatagramMixin
 from .libuv import libuv_get_loop_t_ptr, libuv_get_version
-from .missing import MissingMixin
 from .monitor import FileSystemEvent, MonitorMixin
 from .report import ReportMixin
 from .sendfile import SendfileMixin
-from .serve import ServeMixin, Server
+from .serve import Server
 from .signals import SignalsMixin
+from .subprocess import SubprocessMixin
+from .unix import UnixMixin
 
 # Under uvloop's names, which has all of them in its module `loop`.
 UVFSEvent = FSEvent
@@ -44,12 +47,15 @@ __all__ = [
     'Handle',
     'Loop',
     'PseudoSocket',
+    'ReadUnixTransport',
     'SSLProtocol',
     'Server',
     'TCPTransport',
     'TimerHandle',
     'UDPTransport',
     'UVFSEvent',
+    'UnixTransport',
+    'WriteUnixTransport',
     'libuv_get_loop_t_ptr',
     'libuv_get_version',
 ]
@@ -63,14 +69,13 @@ ORIGIN_DEPTH = 10
 
 
 class Loop(
-    ConnectMixin,
-    ServeMixin,
     DatagramMixin,
     SendfileMixin,
     MonitorMixin,
+    UnixMixin,
+    SubprocessMixin,
     SignalsMixin,
     ReportMixin,
-    MissingMixin,
 ):
     """An asyncio event loop on libuv."""
 
@@ -151,6 +156,7 @@ class Loop(
             logger.debug('Close %r', self)
         self._close_signals()
         self._close()
+        self._shut_children()
         self._close_executor()
 
     def _check_not_running(self) -> None:

@@ -36,12 +36,16 @@ class Server(_core.Server, asyncio.AbstractServer):
         sockets: Sequence[socket.socket],
         protocol_factory: ProtocolFactory,
         backlog: int,
+        on_close: Callable[[], None] | None = None,
     ) -> None:
         super().__init__()
         self._loop = loop
         self._sockets: list[socket.socket] | None = list(sockets)
+        for sock in sockets:
+            sock.setblocking(False)
         self._protocol_factory = protocol_factory
         self._backlog = backlog
+        self._on_close = on_close
         self._context = contextvars.copy_context()
         self._listeners: list[_core.Listener] = []
         self._serving = False
@@ -110,6 +114,8 @@ class Server(_core.Server, asyncio.AbstractServer):
         self._listeners.clear()
         for sock in sockets:
             sock.close()
+        if self._on_close is not None:
+            self._on_close()
         if self._forever is not None and not self._forever.done():
             self._forever.cancel()
             self._forever = None
@@ -192,8 +198,6 @@ class ServeMixin(SocketsMixin, TlsMixin):
             raise ValueError('Neither host/port nor sock were specified')
         elif sock.type != socket.SOCK_STREAM:
             raise ValueError(f'A Stream Socket was expected, got {sock!r}')
-        elif sock.family == socket.AF_UNIX:
-            raise NotImplementedError('create_unix_server')
         else:
             sockets = [sock]
         if ssl is not None:
@@ -203,9 +207,10 @@ class ServeMixin(SocketsMixin, TlsMixin):
             protocol_factory = self._tls_factory(
                 protocol_factory, ssl, options
             )
-        for each in sockets:
-            each.setblocking(False)
         server = Server(self, sockets, protocol_factory, backlog)
+        return await self._serve(server, start_serving)
+
+    async def _serve(self, server: Server, start_serving: bool) -> Server:
         if start_serving:
             try:
                 await server.start_serving()

@@ -1,4 +1,4 @@
-"""TLS on top of a TCP transport, by the standard library's SSLProtocol."""
+"""TLS on top of a transport, by the standard library's SSLProtocol."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class TlsOptions(NamedTuple):
 
 
 class TlsMixin(LoopBase):
-    """TLS on top of a TCP transport."""
+    """TLS on top of a transport."""
 
     def _make_tls(
         self,
@@ -59,7 +59,7 @@ class TlsMixin(LoopBase):
         tls = self._make_tls(protocol, context, waiter, options)
         # Once the connection is lost, it would no longer be there.
         transport = tls._app_transport
-        _core.open_tcp(self, sock, tls, None, None, run_in)
+        open_socket(self, sock, tls, None, None, run_in)
         return transport
 
     def _tls_factory(
@@ -117,6 +117,14 @@ class TlsMixin(LoopBase):
             resumed.cancel()
             raise
         return tls._app_transport
+
+
+def open_socket(loop: LoopBase, sock: socket.socket, *args: Any) -> Any:
+    """The transport of a connected socket, see _core.open_tcp."""
+    open_it: Any = _core.open_tcp
+    if sock.family == socket.AF_UNIX:
+        open_it = _core.open_unix
+    return open_it(loop, sock, *args)
 
 
 def check_tls_arguments(

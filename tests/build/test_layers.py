@@ -32,7 +32,8 @@ LAYERS = {
         'ready timers inbox poll loop run',
         'server endpoint transport datagrams',
         'stream stream_read stream_write',
-        'tcp pipe listener udp fs_event tls',
+        'connection',
+        'tcp unix pipe listener udp fs_event tls',
         'kinds module',
     ],
 }

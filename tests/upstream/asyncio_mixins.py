@@ -17,6 +17,7 @@ from test.test_asyncio import test_sendfile as sendfile
 from test.test_asyncio import test_server as server
 from test.test_asyncio import test_sock_lowlevel as lowlevel
 from test.test_asyncio import test_sslproto as sslproto
+from test.test_asyncio import test_subprocess as subprocess
 from test.test_asyncio import utils
 
 import uvloop_core
@@ -47,6 +48,17 @@ class Sendfile(
 ):
     def create_event_loop(self) -> asyncio.AbstractEventLoop:
         return uvloop_core.new_event_loop()
+
+    @staticmethod
+    def close_loop(loop: Any) -> None:
+        loop.close()
+
+
+class Subprocess(subprocess.SubprocessMixin, utils.TestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.loop = uvloop_core.new_event_loop()
+        self.set_event_loop(self.loop)
 
     @staticmethod
     def close_loop(loop: Any) -> None:

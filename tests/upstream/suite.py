@@ -45,6 +45,20 @@ uvloop.loop._testhelper_unwrap_capsuled_pointer = unwrap
 # Only the TLS tests use it, and they are not among those that run here.
 NO_OPENSSL = {'OpenSSL/__init__.py': 'SSL = None\n'}
 
+# All that the tests of processes want of it.
+PSUTIL = {
+    'psutil.py': """\
+import os
+
+class Process:
+    def __init__(self, pid):
+        self.pid = pid
+
+    def num_fds(self):
+        return len(os.listdir(f'/proc/{self.pid}/fd'))
+"""
+}
+
 
 @dataclass
 class Expected:
@@ -119,6 +133,7 @@ def uvloop_suite(folder: Path) -> Path:
     (sources / 'tests').rename(suite)
     write_files(suite, SHIM)
     write_files(suite, NO_OPENSSL)
+    write_files(suite, PSUTIL)
     testbase = sources / 'uvloop' / '_testbase.py'
     testbase.rename(suite / 'uvloop' / '_testbase.py')
     return suite

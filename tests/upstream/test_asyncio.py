@@ -13,6 +13,7 @@ CLASSES = [
     'Events',
     'SockLowlevel',
     'Sendfile',
+    'Subprocess',
     'StartServer',
     'BufferedProto',
     'StartTLS',

@@ -6,7 +6,6 @@ it; anything else that fails, or one of those that passes, fails here.
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import pytest
@@ -16,13 +15,17 @@ from tests.upstream import suite
 MODULES = [
     'test_base:TestBaseUV,TestPolicy',
     'test_tcp:Test_UV_TCP',
+    'test_unix:Test_UV_Unix,Test_UV_UnixSSL',
+    'test_pipes:Test_UV_Pipes',
+    'test_process:Test_UV_Process,TestAsyncio_UV_Process,'
+    'Test_UV_Process_Delayed',
+    'test_process_spawning',
     'test_context:Test_UV_Context',
     'test_signals:Test_UV_Signals',
-    'signals_elsewhere:Signals,Dealloc',
     'test_udp:Test_UV_UDP',
     'test_fs_event:Test_UV_FS_Event',
     'test_libuv_api:Test_UV_libuv',
-    'test_process_spawning',
+    'test_dealloc',
     'test_runner',
     'test_executors:TestUVExecutors',
 ]
@@ -30,9 +33,7 @@ MODULES = [
 
 @pytest.fixture(scope='module')
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    made = suite.uvloop_suite(tmp_path_factory.mktemp('uvloop'))
-    shutil.copy(suite.HERE / 'signals_elsewhere.py', made)
-    return made
+    return suite.uvloop_suite(tmp_path_factory.mktemp('uvloop'))
 
 
 @pytest.mark.timeout(900)

@@ -179,15 +179,6 @@ def test_a_closed_socket_is_an_error(loop):
     assert error.value.errno == errno.EBADF
 
 
-def test_unix_sockets_name_the_method_to_come(our_loop):
-    left, right = socket.socketpair()
-    with left, right:
-        with pytest.raises(NotImplementedError, match=r'create_unix_connect'):
-            our_loop.run_until_complete(
-                our_loop.create_connection(Recorder, sock=left)
-            )
-
-
 def test_a_refused_connection_is_told_with_its_address(loop):
     port = closed_port()
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import io
 import os
 import signal
 import socket
@@ -47,9 +48,17 @@ class DatagramEcho(asyncio.DatagramProtocol):
         self.transport.sendto(data, addr)
 
 
+class Count(asyncio.Protocol):
+    bytes = 0
+
+    def data_received(self, data):
+        self.bytes += len(data)
+
+
 class Traffic:
-    """What flows in the parent: a pipe that is read, a connection and
-    datagrams that are echoed, a timer, and calls from a thread."""
+    """What flows in the parent: a pipe that is read, connections that are
+    echoed, a timer, calls from a thread, transports of a pipe, and a
+    child process that waits."""
 
     def __init__(self, loop) -> None:
         self.loop = loop
@@ -71,6 +80,20 @@ class Traffic:
         self.peer = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.peer.connect(self.datagrams.get_extra_info('sockname'))
         self.peer.settimeout(30)
+        left, self.neighbour = socket.socketpair()
+        self.neighbour.settimeout(30)
+        transport, _ = await self.loop.create_unix_connection(Echo, sock=left)
+        self.transports.append(transport)
+        ends = os.pipe()
+        self.reading, self.piped = await self.loop.connect_read_pipe(
+            Count, io.FileIO(ends[0], 'rb')
+        )
+        self.writing, _ = await self.loop.connect_write_pipe(
+            asyncio.BaseProtocol, io.FileIO(ends[1], 'wb')
+        )
+        self.process, _ = await self.loop.subprocess_exec(
+            asyncio.SubprocessProtocol, 'cat', stdout=None, stderr=None
+        )
         await self.flows()
 
     def echo(self) -> Echo:
@@ -87,11 +110,18 @@ class Traffic:
         os.write(self.pipe[1], b'x')
         while self.received == before:
             await asyncio.sleep(0.001)
+        assert self.process.get_returncode() is None
+        # More than the pipe takes: it has to be waited for.
+        self.piped.bytes = 0
+        self.writing.write(bytes(100_000))
+        while self.piped.bytes < 100_000:
+            await asyncio.sleep(0.001)
         run = self.loop.run_in_executor
-        await run(None, self.client.sendall, b'spam')
-        assert await run(None, self.client.recv, 100) == b'spam'
         self.peer.send(b'eggs')
         assert await run(None, self.peer.recv, 100) == b'eggs'
+        for sock in (self.client, self.neighbour):
+            await run(None, sock.sendall, b'spam')
+            assert await run(None, sock.recv, 100) == b'spam'
         _, writer = await asyncio.open_connection(*self.address)
         writer.close()
         await writer.wait_closed()
@@ -100,10 +130,17 @@ class Traffic:
         self.loop.remove_reader(self.pipe[0])
         self.client.close()
         self.peer.close()
+        self.neighbour.close()
         self.server.close()
         await self.server.wait_closed()
         for transport in self.transports:
             transport.abort()
+        self.writing.close()
+        self.reading.close()
+        # Nobody has killed it before.
+        self.process.get_pipe_transport(0).close()
+        assert await self.process._wait() == 0
+        self.process.close()
         for fd in self.pipe:
             os.close(fd)
         await self.loop.shutdown_default_executor()
@@ -196,17 +233,18 @@ def closes_the_files(loop, traffic):
 
 def closes_the_transports(loop, traffic):
     traffic.server.close()
-    for transport in traffic.transports:
+    traffic.process.close()
+    for transport in (*traffic.transports, traffic.reading, traffic.writing):
         transport.close()
 
 
 def aborts_the_transports(loop, traffic):
-    for transport in traffic.transports:
+    for transport in (*traffic.transports, traffic.writing):
         transport.abort()
 
 
 def stops_reading(loop, traffic):
-    for transport in traffic.transports:
+    for transport in (*traffic.transports, traffic.reading):
         transport.pause_reading()
 
 
@@ -255,7 +293,7 @@ def lets_go(loop, traffic):
     """What flows is the parent's: a child that runs would take from it."""
     loop.remove_reader(traffic.pipe[0])
     traffic.server.close()
-    for transport in traffic.transports:
+    for transport in (*traffic.transports, traffic.reading):
         transport.pause_reading()
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import gc
+import io
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -267,6 +269,80 @@ def by_a_sendfile_in_progress(loop, thing):
     one, two = connected(loop, thing)
     thing.future = loop.create_future()
     one.transport._hold(None, thing.future)
+
+
+def piped(loop, thing):
+    """Both ends of a pipe, with protocols that know the loop."""
+
+    def make():
+        protocol = Protocol()
+        protocol.loop = loop
+        protocol.thing = thing
+        return protocol
+
+    async def connect():
+        reader, writer = os.pipe()
+        one, _ = await loop.connect_read_pipe(make, io.FileIO(reader, 'rb'))
+        two, _ = await loop.connect_write_pipe(make, io.FileIO(writer, 'wb'))
+        return one, two
+
+    thing.transports = loop.run_until_complete(connect())
+    return thing.transports
+
+
+def by_unix_sockets(loop, thing):
+    async def connect():
+        thing.ends = socket.socketpair()
+        for end in thing.ends:
+            _, protocol = await loop.create_unix_connection(Protocol, sock=end)
+            protocol.loop = loop
+            protocol.thing = thing
+        protocol.transport.write(bytes(10_000_000))
+
+    loop.run_until_complete(connect())
+
+
+def by_pipes(loop, thing):
+    piped(loop, thing)
+
+
+def by_closed_pipes(loop, thing):
+    for transport in piped(loop, thing):
+        transport.close()
+    run_turns(loop, 3)
+
+
+def by_pipes_with_buffers(loop, thing):
+    reader, writer = piped(loop, thing)
+    reader.pause_reading()
+    writer.write(bytes(10_000_000))
+
+
+class ProcessProtocol(asyncio.SubprocessProtocol):
+    pass
+
+
+def started(loop, thing):
+    async def start():
+        protocol = ProcessProtocol()
+        protocol.loop = loop
+        protocol.thing = thing
+        thing.process, _ = await loop.subprocess_exec(lambda: protocol, 'cat')
+
+    loop.run_until_complete(start())
+
+
+def by_a_process(loop, thing):
+    started(loop, thing)
+
+
+def by_a_closed_process(loop, thing):
+    started(loop, thing)
+    thing.process.get_pipe_transport(0).close()
+    loop.run_until_complete(thing.process._wait())
+    run_turns(loop, 3)
+    # Not before: the log of a process that is killed would keep it.
+    thing.process.close()
 
 
 CYCLES = [value for name, value in globals().items() if name.startswith('by_')]
@@ -657,3 +733,84 @@ def test_failing_callbacks_leave_nothing(our_loop, reports):
         reports.clear()
 
     check_growth(use, times=100, warm_up=50, allowed=1000)
+
+
+# Races
+
+
+class Peer(asyncio.Protocol):
+    """The server's side: each ends its connection in another way."""
+
+    made = 0
+
+    def connection_made(self, transport):
+        Peer.made += 1
+        ways = (transport.abort, transport.close, transport.write_eof, bool)
+        ways[Peer.made % 4]()
+
+
+async def race(loop, start, number: int) -> None:
+    """Cancel what starts, or end it, after so many turns."""
+    task = loop.create_task(start())
+    for _ in range(number % 7):
+        await asyncio.sleep(0)
+    if number % 3:
+        task.cancel()
+    try:
+        transport, _ = await task
+    except (asyncio.CancelledError, ConnectionError):
+        return
+    ways = (transport.close, getattr(transport, 'abort', transport.close))
+    ways[number % 2]()
+
+
+def check_races(loop, start, times: int) -> None:
+    before = loop._handles_opened - loop._handles_closed
+
+    def use(number):
+        loop.run_until_complete(race(loop, start, number))
+        # The first accepts what was cancelled once the kernel had connected.
+        run_turns(loop, 2)
+        while (
+            loop._handles_opened - loop._handles_closed > before
+            or loop._children
+        ):
+            run_turns(loop)
+
+    loop.set_debug(False)
+    check_growth(use, times, warm_up=times // 2, allowed=1000)
+    assert loop._handles_opened > before
+    assert loop._requests == 0
+
+
+@pytest.fixture(params=['tcp', 'unix'])
+def connect(request, our_loop, tmp_path):
+    """A function that begins a connection to a server of Peers."""
+    path = str(tmp_path / 'socket')
+    if request.param == 'unix':
+        make = our_loop.create_unix_server(Peer, path)
+    else:
+        make = our_loop.create_server(Peer, '127.0.0.1', 0)
+    server = our_loop.run_until_complete(make)
+    address = server.sockets[0].getsockname()
+    if request.param == 'unix':
+        yield lambda: our_loop.create_unix_connection(asyncio.Protocol, path)
+    else:
+        yield lambda: our_loop.create_connection(asyncio.Protocol, *address)
+    server.close()
+    our_loop.run_until_complete(server.wait_closed())
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_a_thousand_races_of_connect_with_cancel_and_close(our_loop, connect):
+    check_races(our_loop, connect, times=1000)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_a_hundred_races_of_spawn_with_cancel_and_kill(our_loop):
+    def start():
+        return our_loop.subprocess_exec(asyncio.SubprocessProtocol, 'cat')
+
+    check_races(our_loop, start, times=100)

@@ -177,14 +177,6 @@ def test_a_tls_socket_is_not_taken(loop, run):
             run(loop.create_server(asyncio.Protocol, sock=sock))
 
 
-def test_unix_sockets_name_the_method_to_come(our_loop):
-    with socket.socket(socket.AF_UNIX) as sock:
-        with pytest.raises(NotImplementedError, match=r'create_unix_server'):
-            our_loop.run_until_complete(
-                our_loop.create_server(asyncio.Protocol, sock=sock)
-            )
-
-
 @pytest.mark.parametrize('backlog', [1.5, '1'])
 def test_a_backlog_that_is_no_number_leaves_nothing_open(our_loop, backlog):
     # asyncio leaves the sockets to the garbage collector.

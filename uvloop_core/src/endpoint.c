@@ -23,11 +23,10 @@ count_user(State *st, PyObject *sock, long change)
     return err;
 }
 
-/* sock.fileno(), or -1 with an exception. */
-static int
-socket_fd(State *st, PyObject *sock)
+int
+endpoint_fileno(State *st, PyObject *file)
 {
-    PyObject *result = PyObject_CallMethodNoArgs(sock, st->names[NAME_fileno]);
+    PyObject *result = PyObject_CallMethodNoArgs(file, st->names[NAME_fileno]);
     int fd = -1;
 
     if (result == NULL) {
@@ -45,7 +44,7 @@ socket_fd(State *st, PyObject *sock)
 int
 endpoint_adopt(Endpoint *endpoint, State *st, PyObject *sock)
 {
-    int fd = socket_fd(st, sock);
+    int fd = endpoint_fileno(st, sock);
     int err = 0;
 
     if (fd < 0) {

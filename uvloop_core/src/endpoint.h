@@ -20,6 +20,10 @@ typedef struct {
     Addr peer;
 } Endpoint;
 
+/* file.fileno(), or -1 with an exception (OSError if it is closed). Runs
+ * Python code. */
+int endpoint_fileno(State *st, PyObject *file);
+
 /* Take over the connected Python socket: 0, or -1 with OSError (closed, no
  * socket at all). Counts itself among its users (_io_refs), so that the
  * caller's sock.close() leaves the fd alone while the transport has it. */

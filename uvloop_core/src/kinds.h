@@ -7,10 +7,12 @@
 
 #include "listener.h"
 #include "tcp.h"
+#include "unix.h"
 
 const ListenerKind listener_kinds[] = {
     {AF_INET, tcp_accepted},
     {AF_INET6, tcp_accepted},
+    {AF_UNIX, unix_accepted},
     {AF_UNSPEC, NULL},
 };
 

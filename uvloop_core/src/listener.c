@@ -53,7 +53,7 @@ accept_connection(int fd, Addr *peer)
         return -errno;
     }
 #if !defined(__linux__) || defined(PORTABLE)
-    /* uv_tcp_open makes it non-blocking. */
+    /* uv_tcp_open and uv_pipe_open make it non-blocking. */
     (void)fcntl(connection, F_SETFD, FD_CLOEXEC); /* of an open fd: works */
 #endif
     return connection;

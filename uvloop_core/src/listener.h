@@ -16,8 +16,9 @@
 #include "server.h"
 #include "transport.h"
 
-/* How connections of a family become transports. `accepted` is as described
- * at tcp_accepted. */
+/* How connections of a family become transports: `accepted` gives a new
+ * reference, with the fd taken over, that waits for transport_start; or NULL
+ * with an exception and the fd still the caller's. */
 typedef struct {
     int family;
     Transport *(*accepted)(Loop *loop,

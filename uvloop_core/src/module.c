@@ -4,6 +4,7 @@
 #include "kinds.h"
 #include "loop.h"
 #include "udp.h"
+#include "pipe.h"
 
 /* Each type registers itself. */
 typedef int (*Register)(PyObject *module, State *st);
@@ -16,6 +17,8 @@ static const Register registers[] = {
     tcp_register,
     udp_register,
     fs_event_register,
+    unix_register,
+    pipe_register,
 };
 
 PyDoc_STRVAR(libuv_version_doc,
@@ -45,7 +48,14 @@ module_exec(PyObject *module)
 {
     State *st = PyModule_GetState(module);
 
-    if (state_init(st) < 0 || forks_watch() < 0) {
+#ifdef PORTABLE
+    PyObject *portable = Py_True;
+#else
+    PyObject *portable = Py_False;
+#endif
+
+    if (state_init(st) < 0 || forks_watch() < 0 ||
+        PyModule_AddObjectRef(module, "portable", portable) < 0) {
         return -1;
     }
     for (size_t i = 0; i < ARRAY_LEN(registers); i++) {

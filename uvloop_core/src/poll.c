@@ -51,8 +51,8 @@ wait_time(Poll *poll)
     due = timers_next(poll->timers, poll->host);
     /* Looked at after that: what a timer held may have scheduled as it went.
      */
-    if (poll->hurry || ready_count(poll->ready) > 0) {
-        return 0;
+    if (poll->hurry || poll->error_count > 0 || ready_count(poll->ready) > 0) {
+        return 0; /* somebody has to be told now */
     }
     if (due == INT64_MAX) {
         return -1;
@@ -272,6 +272,16 @@ poll_unwatch(Poll *poll, int fd, WatchKind kind)
                        user->events);
     drop(callback);
     return 1;
+}
+
+void
+poll_forget(Poll *poll, int fd)
+{
+    if ((size_t)fd < poll->allocated && poll->fds[fd].events != 0) {
+        return; /* closed meanwhile, and the number is a user's now */
+    }
+    /* libuv may have taken it out already, or never put it in. */
+    (void)epoll_change(poll, EPOLL_CTL_DEL, fd, 0);
 }
 
 /* ---- what libuv calls ---- */

@@ -63,6 +63,10 @@ int poll_watch(Poll *poll, int fd, WatchKind kind, Callback *callback);
  * once; an fd that was closed meanwhile is no error. May run Python code. */
 int poll_unwatch(Poll *poll, int fd, WatchKind kind);
 
+/* Take an fd out of the set that a libuv handle has watched, stopped to, and
+ * is not going to close: it is somebody else's. */
+void poll_forget(Poll *poll, int fd);
+
 /* Take the oldest refusal of a libuv handle's fd; true if there was one. */
 bool poll_take_error(Poll *poll, FdError *error);
 

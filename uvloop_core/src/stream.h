@@ -1,5 +1,5 @@
-/* stream.h - bytes in and out: what TCP and, later, pipes and UNIX sockets
- * share. stream_read.c is the way in, stream_write.c the way out.
+/* stream.h - bytes in and out: what TCP, UNIX sockets and pipes share.
+ * stream_read.c is the way in, stream_write.c the way out.
  */
 #ifndef UVLOOP_CORE_STREAM_H
 #define UVLOOP_CORE_STREAM_H
@@ -8,6 +8,8 @@
 
 #include "transport.h"
 
+typedef struct Stream Stream;
+
 /* What differs from kind to kind: a const table, set from above. */
 typedef struct {
     TransportOps transport; /* first: transport.h sees only it */
@@ -15,6 +17,11 @@ typedef struct {
     ssize_t (*send)(int fd, struct iovec *pieces, int count);
     /* Send no more: 0, or a negative errno. */
     int (*shut_write)(int fd);
+    /* Have stream_writable called when the kernel takes more, again and again
+     * until the queue is empty: 0, or -1 with an exception. NULL: libuv sends
+     * what is queued. */
+    int (*await_room)(Stream *stream);
+    bool one_way;           /* a pipe: its end is the transport's end */
     const char *read_error; /* messages */
     const char *write_error;
 } StreamOps;
@@ -47,7 +54,7 @@ typedef struct {
     uint8_t misses;  /* how often that prediction was wrong */
 } ReadState;
 
-typedef struct {
+struct Stream {
     Transport transport;
     union {
         uv_stream_t stream;
@@ -64,7 +71,7 @@ typedef struct {
     bool sending;     /* items are being sent: others' writes only queue */
     bool eof_read;    /* the peer has ended its side */
     bool eof_written; /* write_eof() */
-} Stream;
+};
 
 static inline const StreamOps *
 stream_ops(const Stream *stream)
@@ -95,11 +102,19 @@ int stream_hold(Stream *stream, PyObject *before, PyObject *holder);
 
 /* For TransportOps.release: tell the holder that the connection is lost. */
 void stream_lost(Stream *stream);
+/* The kernel takes more: what StreamOps.await_room has asked for. Called by
+ * the loop, not from inside Python code. */
+void stream_writable(Stream *stream);
+
+/* Drop what is queued, of a stream whose connection is lost and of which
+ * libuv holds no request. May run Python code. */
+void stream_discard(Stream *stream);
 
 int stream_traverse(Stream *stream, visitproc visit, void *arg);
 void stream_clear(Stream *stream);
 
-/* Give a type the methods of a stream, on top of a transport's; 0 or -1. */
-int stream_add_methods(PyTypeObject *type);
+/* Give a type write() and the like, on top of transport_add_writing's; 0 or
+ * -1. */
+int stream_add_writing(PyTypeObject *type);
 
 #endif

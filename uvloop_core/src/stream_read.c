@@ -221,7 +221,7 @@ receive_eof(Stream *stream)
         transport_fatal_pending(
             transport, "Fatal error: protocol.eof_received() call failed.");
     }
-    else if (keep_open == 0) {
+    else if (keep_open == 0 || stream_ops(stream)->one_way) {
         transport_close(transport);
     }
 }

@@ -243,7 +243,17 @@ flight_limit(const Stream *stream)
 
 static void on_written(uv_write_t *request, int status);
 
-/* Have libuv send the head of the queue once the socket takes more. */
+/* Have what is queued sent, once the kernel takes more, by ourselves. */
+static void
+await_room(Stream *stream)
+{
+    if (stream_ops(stream)->await_room(stream) < 0) {
+        transport_fatal_pending(&stream->transport,
+                                stream_ops(stream)->write_error);
+    }
+}
+
+/* The same by libuv, and the head of the queue only. */
 static void
 submit(Stream *stream)
 {
@@ -282,7 +292,12 @@ settle_queue(Stream *stream)
     Transport *transport = &stream->transport;
 
     if (transport->lost == 0 && stream->queue.size > 0 && !stream->writing) {
-        submit(stream);
+        if (stream_ops(stream)->await_room != NULL) {
+            await_room(stream);
+        }
+        else {
+            submit(stream);
+        }
     }
     if (transport->lost > 0 && !stream->writing) {
         truncate_queue(&stream->queue, 0);
@@ -354,6 +369,21 @@ on_written(uv_write_t *request, int status)
     req_end(&stream->transport.handle);
 }
 
+void
+stream_writable(Stream *stream)
+{
+    Py_INCREF(stream);
+    handle_written(stream, 0);
+    Py_DECREF(stream);
+}
+
+void
+stream_discard(Stream *stream)
+{
+    assert(!stream->writing && stream->transport.lost > 0);
+    truncate_queue(&stream->queue, 0);
+}
+
 size_t
 stream_buffered(const Transport *transport)
 {
@@ -370,6 +400,19 @@ stream_buffered(const Transport *transport)
 }
 
 /* ---- write ---- */
+
+/* True if what is written now is to be dropped. */
+static bool
+drops_write(Stream *stream)
+{
+    Transport *transport = &stream->transport;
+
+    if (stream_ops(stream)->one_way && transport->closing &&
+        transport->lost == 0) {
+        return true; /* after close() or write_eof(), as asyncio's pipes */
+    }
+    return transport_drops_write(transport);
+}
 
 /* Queue what send left of an object; 0, or -1 with MemoryError. */
 static int
@@ -442,8 +485,7 @@ stream_write(Stream *stream, PyObject *data)
         return -1;
     }
     if (PyBytes_CheckExact(data)) {
-        if (PyBytes_GET_SIZE(data) == 0 ||
-            transport_drops_write(&stream->transport)) {
+        if (PyBytes_GET_SIZE(data) == 0 || drops_write(stream)) {
             return 0;
         }
         return write_memory(stream,
@@ -454,7 +496,7 @@ stream_write(Stream *stream, PyObject *data)
     if (PyObject_GetBuffer(data, &view, PyBUF_SIMPLE) < 0) {
         return -1;
     }
-    if (view.len > 0 && !transport_drops_write(&stream->transport)) {
+    if (view.len > 0 && !drops_write(stream)) {
         err = write_memory(stream, data, view.buf, (size_t)view.len);
     }
     PyBuffer_Release(&view);
@@ -586,8 +628,7 @@ stream_write_lines(Stream *stream, PyObject *lines)
     if (exported == NULL) {
         return -1;
     }
-    if (PySequence_Fast_GET_SIZE(exported) > 0 &&
-        !transport_drops_write(&stream->transport)) {
+    if (PySequence_Fast_GET_SIZE(exported) > 0 && !drops_write(stream)) {
         err = write_lines(stream, exported);
     }
     Py_DECREF(exported);
@@ -597,7 +638,10 @@ stream_write_lines(Stream *stream, PyObject *lines)
 void
 stream_write_eof(Stream *stream)
 {
-    if (!stream->transport.closing && !stream->eof_written) {
+    if (stream_ops(stream)->one_way) {
+        transport_close(&stream->transport);
+    }
+    else if (!stream->transport.closing && !stream->eof_written) {
         stream->eof_written = true;
         if (stream->queue.size == 0) {
             shut_write(stream);
@@ -777,26 +821,14 @@ static PyMethodDef methods[] = {
     {"writelines", writelines_meth, METH_O, writelines_doc},
     {"write_eof", write_eof_meth, METH_NOARGS, write_eof_doc},
     {"can_write_eof", can_write_eof_meth, METH_NOARGS, can_write_eof_doc},
+    {NULL, NULL, 0, NULL},
 };
 
 int
-stream_add_methods(PyTypeObject *type)
+stream_add_writing(PyTypeObject *type)
 {
-    if (transport_add_methods(type) < 0) {
+    if (transport_add_writing(type) < 0) {
         return -1;
     }
-    for (size_t i = 0; i < ARRAY_LEN(methods); i++) {
-        PyObject *method = PyDescr_NewMethod(type, &methods[i]);
-        int err = -1;
-
-        if (method != NULL) {
-            err = PyObject_SetAttrString(
-                (PyObject *)type, methods[i].ml_name, method);
-            Py_DECREF(method);
-        }
-        if (err < 0) {
-            return -1;
-        }
-    }
-    return 0;
+    return transport_add_table(type, methods);
 }

@@ -1,4 +1,4 @@
-/* tcp.h - TCPTransport: a stream over an internet socket. */
+/* tcp.h - TCPTransport: a connection over an internet socket. */
 #ifndef UVLOOP_CORE_TCP_H
 #define UVLOOP_CORE_TCP_H
 
@@ -8,8 +8,7 @@
 #include "transport.h"
 
 /* A transport for a connection that accept gave, in the listener's style
- * (ListenerKind): new reference, with the fd taken over; or NULL with an
- * exception and the fd still the caller's. It waits for transport_start. */
+ * (ListenerKind); see connection_accepted. */
 Transport *tcp_accepted(Loop *loop,
                         int fd,
                         const Addr *peer,

@@ -446,11 +446,68 @@ transport_drops_write(Transport *transport)
         return false;
     }
     if (transport->lost >= LOST_WRITES_BEFORE_WARNING) {
-        log_transport(
-            transport, NAME_warning, "socket.send() raised exception.", NULL);
+        const char *text = transport_ops(transport)->lost_warning;
+
+        if (text == NULL) {
+            text = "socket.send() raised exception.";
+        }
+        log_transport(transport, NAME_warning, text, NULL);
     }
     transport->lost++;
     return true;
+}
+
+static int
+check_type(PyObject *object, PyTypeObject *type, const char *what)
+{
+    if (!PyObject_TypeCheck(object, type)) {
+        PyErr_Format(PyExc_TypeError,
+                     "%s must be a %s, not %R",
+                     what,
+                     type->tp_name,
+                     object);
+        return -1;
+    }
+    return 0;
+}
+
+int
+transport_open_args(State *st,
+                    PyObject *loop,
+                    PyObject *waiter,
+                    PyObject *context,
+                    OpenArgs *open)
+{
+    open->waiter = waiter == Py_None ? NULL : waiter;
+    if (context == Py_None) {
+        context = NULL;
+    }
+    if (check_type(loop, st->types[TYPE_LOOP], "loop") < 0 ||
+        (context != NULL &&
+         check_type(context, &PyContext_Type, "context") < 0) ||
+        loop_check_closed(CAST(Loop, loop)) < 0 ||
+        loop_check_thread(CAST(Loop, loop)) < 0) {
+        return -1;
+    }
+    open->loop = CAST(Loop, loop);
+    open->context =
+        context == NULL ? PyContext_CopyCurrent() : Py_NewRef(context);
+    return open->context == NULL ? -1 : 0;
+}
+
+int
+transport_check_fd(Loop *loop, int fd)
+{
+    Handle *owner = loop_owner(loop, fd);
+
+    if (owner != NULL && owner->state == HANDLE_OPEN) {
+        PyErr_Format(PyExc_RuntimeError,
+                     "File descriptor %d is used by transport %R",
+                     fd,
+                     (PyObject *)owner);
+        return -1;
+    }
+    return 0;
 }
 
 void
@@ -837,18 +894,32 @@ PyDoc_STRVAR(
     "Set the sizes at which the protocol is told to pause and to resume.");
 PyDoc_STRVAR(get_extra_info_doc,
              "get_extra_info($self, /, name, default=None)\n--\n\n"
-             "socket, sockname or peername; they stay known after close.");
+             "socket, sockname and peername, or pipe; they stay known after "
+             "close.");
 
 static PyMethodDef methods[] = {
     {"close", close_meth, METH_NOARGS, close_doc},
-    {"abort", abort_meth, METH_NOARGS, abort_doc},
     {"_force_close", force_close_meth, METH_O, force_close_doc},
     {"is_closing", is_closing_meth, METH_NOARGS, is_closing_doc},
     {"get_protocol", get_protocol_meth, METH_NOARGS, get_protocol_doc},
     {"set_protocol", set_protocol_meth, METH_O, set_protocol_doc},
+    {"get_extra_info",
+     METHOD(get_extra_info_meth),
+     METH_FASTCALL | METH_KEYWORDS,
+     get_extra_info_doc},
+    {"__repr__", repr_meth, METH_NOARGS, NULL},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyMethodDef reading_methods[] = {
     {"is_reading", is_reading_meth, METH_NOARGS, is_reading_doc},
     {"pause_reading", pause_reading_meth, METH_NOARGS, pause_reading_doc},
     {"resume_reading", resume_reading_meth, METH_NOARGS, resume_reading_doc},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyMethodDef writing_methods[] = {
+    {"abort", abort_meth, METH_NOARGS, abort_doc},
     {"get_write_buffer_size",
      get_write_buffer_size_meth,
      METH_NOARGS,
@@ -861,11 +932,7 @@ static PyMethodDef methods[] = {
      METHOD(set_write_buffer_limits_meth),
      METH_FASTCALL | METH_KEYWORDS,
      set_write_buffer_limits_doc},
-    {"get_extra_info",
-     METHOD(get_extra_info_meth),
-     METH_FASTCALL | METH_KEYWORDS,
-     get_extra_info_doc},
-    {"__repr__", repr_meth, METH_NOARGS, NULL},
+    {NULL, NULL, 0, NULL},
 };
 
 static PyGetSetDef getset[] = {
@@ -899,14 +966,33 @@ add(PyTypeObject *type, const char *name, PyObject *descriptor /* steals */)
 }
 
 int
-transport_add_methods(PyTypeObject *type)
+transport_add_table(PyTypeObject *type, PyMethodDef *table)
 {
-    for (size_t i = 0; i < ARRAY_LEN(methods); i++) {
-        if (add(type,
-                methods[i].ml_name,
-                PyDescr_NewMethod(type, &methods[i])) < 0) {
+    for (PyMethodDef *def = table; def->ml_name != NULL; def++) {
+        if (add(type, def->ml_name, PyDescr_NewMethod(type, def)) < 0) {
             return -1;
         }
+    }
+    return 0;
+}
+
+int
+transport_add_reading(PyTypeObject *type)
+{
+    return transport_add_table(type, reading_methods);
+}
+
+int
+transport_add_writing(PyTypeObject *type)
+{
+    return transport_add_table(type, writing_methods);
+}
+
+int
+transport_add_methods(PyTypeObject *type)
+{
+    if (transport_add_table(type, methods) < 0) {
+        return -1;
     }
     for (size_t i = 0; i < ARRAY_LEN(getset); i++) {
         if (add(type, getset[i].name, PyDescr_NewGetSet(type, &getset[i])) <

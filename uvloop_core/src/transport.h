@@ -27,6 +27,8 @@ typedef struct {
     /* get_extra_info: 1 and a new reference, 0 for a name it does not have,
      * -1 with an exception. */
     int (*extra)(Transport *transport, PyObject *name, PyObject **value);
+    /* The log's warning about writes after the end; NULL: a socket's. */
+    const char *lost_warning;
 } TransportOps;
 
 struct Transport {
@@ -124,6 +126,25 @@ bool transport_drops_write(Transport *transport);
  * pending exception. */
 void transport_debug(Transport *transport, const char *text);
 
+/* What the module's open_* functions are given, besides what they open. */
+typedef struct {
+    Loop *loop;        /* borrowed */
+    PyObject *waiter;  /* borrowed, or NULL */
+    PyObject *context; /* owned */
+} OpenArgs;
+
+/* Check them: 0, or -1 with an exception (a wrong type, a closed loop,
+ * another thread). `waiter` and `context` may be NULL or None, which for the
+ * context is a copy of the current one. */
+int transport_open_args(State *st,
+                        PyObject *loop,
+                        PyObject *waiter,
+                        PyObject *context,
+                        OpenArgs *open);
+
+/* 0; or -1 with RuntimeError: another transport has the fd. */
+int transport_check_fd(Loop *loop, int fd);
+
 /* HandleOps.shut and .failed of every transport. */
 void transport_shut(Handle *handle);
 void transport_failed(Handle *handle, int err);
@@ -135,9 +156,14 @@ void transport_clear(Transport *transport);
  * NEW or CLOSED. */
 void transport_dealloc(Transport *transport);
 
-/* Give a type the methods, attributes and slots' names that all transports
- * have; 0 or -1. */
+/* Give a type the methods and attributes that all transports have, and those
+ * of a way in or of a way out; 0 or -1. */
 int transport_add_methods(PyTypeObject *type);
+int transport_add_reading(PyTypeObject *type);
+int transport_add_writing(PyTypeObject *type);
+
+/* Give it a static table of methods, which ends with a NULL name; 0 or -1. */
+int transport_add_table(PyTypeObject *type, PyMethodDef *table);
 
 /* The State of a transport; borrowed. */
 static inline State *

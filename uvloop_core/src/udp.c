@@ -660,20 +660,6 @@ given(PyObject *argument)
     return argument == Py_None ? NULL : argument;
 }
 
-static int
-check_type(PyObject *object, PyTypeObject *type, const char *what)
-{
-    if (!PyObject_TypeCheck(object, type)) {
-        PyErr_Format(PyExc_TypeError,
-                     "%s must be a %s, not %R",
-                     what,
-                     type->tp_name,
-                     object);
-        return -1;
-    }
-    return 0;
-}
-
 PyDoc_STRVAR(
     open_udp_doc,
     "open_udp($module, /, loop, sock, protocol, address=None, waiter=None,\n"
@@ -700,29 +686,16 @@ open_udp_meth(PyObject *module,
     static const ArgSpec spec = {"open_udp", 3, 6, 6, names};
     State *st = PyModule_GetState(module);
     PyObject *out[6];
-    PyObject *context = NULL;
     PyObject *transport = NULL;
+    OpenArgs open;
 
     if (args_spread(&spec, st->names, args, nargs, kwnames, out) < 0 ||
-        check_type(out[0], st->types[TYPE_LOOP], "loop") < 0 ||
-        (given(out[5]) != NULL &&
-         check_type(out[5], &PyContext_Type, "context") < 0) ||
-        loop_check_closed(CAST(Loop, out[0])) < 0 ||
-        loop_check_thread(CAST(Loop, out[0])) < 0) {
+        transport_open_args(st, out[0], out[4], out[5], &open) < 0) {
         return NULL;
     }
-    context =
-        given(out[5]) == NULL ? PyContext_CopyCurrent() : Py_NewRef(out[5]);
-    if (context == NULL) {
-        return NULL;
-    }
-    transport = open_udp(CAST(Loop, out[0]),
-                         out[1],
-                         out[2],
-                         given(out[3]),
-                         given(out[4]),
-                         context);
-    Py_DECREF(context);
+    transport = open_udp(
+        open.loop, out[1], out[2], given(out[3]), open.waiter, open.context);
+    Py_DECREF(open.context);
     return transport;
 }
 
@@ -878,6 +851,8 @@ udp_register(PyObject *module, State *st)
     }
     st->types[TYPE_UDP_TRANSPORT] = (PyTypeObject *)type;
     if (transport_add_methods((PyTypeObject *)type) < 0 ||
+        transport_add_reading((PyTypeObject *)type) < 0 ||
+        transport_add_writing((PyTypeObject *)type) < 0 ||
         PyModule_AddObjectRef(module, "UDPTransport", type) < 0) {
         return -1;
     }
