@@ -111,9 +111,9 @@ class SocketsMixin(ResolveMixin):
         number = self._check_fd(fd)
         return not self.is_closed() and self._remove_writer(number)
 
-    async def sock_recv(self, sock: socket.socket, nbytes: int) -> bytes:
-        """Receive up to nbytes."""
-        return await self._when_readable(sock, lambda: sock.recv(nbytes))
+    async def sock_recv(self, sock: socket.socket, n: int) -> bytes:
+        """Receive up to n bytes."""
+        return await self._when_readable(sock, lambda: sock.recv(n))
 
     async def sock_recv_into(self, sock: socket.socket, buf: Buffer) -> int:
         """Receive into buf; returns how many bytes."""

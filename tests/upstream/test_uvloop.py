@@ -6,10 +6,14 @@ it; anything else that fails, or one of those that passes, fails here.
 
 from __future__ import annotations
 
+import asyncio
+import inspect
+import re
 from pathlib import Path
 
 import pytest
 
+from tests.compatibility import names_in, read_methods
 from tests.upstream import suite
 
 MODULES = [
@@ -45,3 +49,29 @@ def test_uvloops_tests_end_as_expected(folder: Path, module: str) -> None:
 
     assert results, f'{module} has no tests'
     assert not wrong, '\n'.join(wrong)
+
+
+def methods_of(source: str) -> dict[str, set[str]]:
+    """Those of uvloop's loop that do something, with their arguments."""
+    begin = r'^    (?:async )?def (\w+)\(([^)]*)\):'
+    _, *parts = re.split(begin, source, flags=re.M)
+    found = zip(parts[0::3], parts[1::3], parts[2::3], strict=True)
+    return {
+        name: set(re.findall(r'(\w+)(?:=[^,]*)?(?:,|$)', arguments))
+        for name, arguments, body in found
+        if not body.strip().startswith('raise NotImplementedError')
+    }
+
+
+def test_what_the_table_says_of_its_methods_is_true(folder: Path) -> None:
+    sources = folder.parent.glob('uvloop-*/uvloop/loop.pyx')
+    theirs = methods_of(next(sources).read_text())
+
+    for name, row in read_methods().items():
+        said = names_in(row.uvloop)
+        if name not in theirs:
+            assert said == {'NotImplementedError'}, name
+        elif 'kwargs' not in theirs[name]:
+            method = getattr(asyncio.SelectorEventLoop, name)
+            wanted = {*inspect.signature(method).parameters, *row.since()}
+            assert said - theirs[name] == wanted - theirs[name] - {'kwargs'}
