@@ -1,4 +1,4 @@
-"""The table of the loop's methods in docs/compatibility.md, to be checked."""
+"""The tables of docs/compatibility.md that tests check."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 DOCUMENT = Path(__file__).parent.parent / 'docs' / 'compatibility.md'
-SECTION = re.compile(r'^### Method by method\n(.*?)^#', re.M | re.S)
+METHODS = re.compile(r'^### Method by method\n(.*?)^#', re.M | re.S)
+DEFECTS = re.compile(r'^### Defects of uvloop .*?\n(.*?)^#', re.M | re.S)
 
 
 @dataclass
@@ -29,10 +30,22 @@ def names_in(cell: str) -> set[str]:
 
 
 def read_methods() -> dict[str, Row]:
-    section = SECTION.search(DOCUMENT.read_text())
+    section = METHODS.search(DOCUMENT.read_text())
     assert section is not None
     lines = re.findall(r'^\| `(\w+)` \|(.*)\|$', section[1], re.M)
     return {
         name: Row(*(cell.strip() for cell in cells.split('|')))
         for name, cells in lines
+    }
+
+
+def read_defects() -> dict[str, list[tuple[str, str]]]:
+    """uvloop's, each with the files and names of the tests that show it."""
+    section = DEFECTS.search(DOCUMENT.read_text())
+    assert section is not None
+    rows = re.findall(r'^\| ([^|]+) \|.*\|([^|]+)\|$', section[1], re.M)
+    # The first row is the heading.
+    return {
+        what: re.findall(r'`(\w+\.py)::(\w+)`', tests)
+        for what, tests in rows[1:]
     }
