@@ -1,4 +1,4 @@
-"""anyio on our loop: sockets, TLS, task groups, threads, signals."""
+"""anyio on our loop: sockets, TLS, task groups, threads, processes."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import socket
+import subprocess
 import threading
 from contextlib import asynccontextmanager
 
@@ -31,27 +32,42 @@ async def echo(stream):
 
 
 @asynccontextmanager
-async def serving(tls=None):
+async def serving(tls=None, path=None):
     """Serves on a free port until the end; the port."""
-    listener = await anyio.create_tcp_listener(local_host='127.0.0.1')
-    port = listener.extra(anyio.abc.SocketAttribute.local_port)
+    if path is not None:
+        listener = await anyio.create_unix_listener(path)
+    else:
+        listener = await anyio.create_tcp_listener(local_host='127.0.0.1')
+        port = listener.extra(anyio.abc.SocketAttribute.local_port)
     if tls is not None:
         listener = TLSListener(listener, tls)
-    async with listener, anyio.create_task_group() as group:
-        group.start_soon(listener.serve, echo)
-        yield port
-        group.cancel_scope.cancel()
+    # The clients end their connections: one that is cancelled just when the
+    # end arrives would have anyio complain, over UNIX sockets.
+    async with listener, anyio.create_task_group() as connections:
+        async with anyio.create_task_group() as group:
+            group.start_soon(listener.serve, echo, connections)
+            yield path or port
+            group.cancel_scope.cancel()
 
 
-@pytest.fixture
-def served(run):
-    """Runs test(port) in the loop, where the port echoes."""
+def connect(to):
+    """To a port or to a path."""
+    if isinstance(to, int):
+        return anyio.connect_tcp('127.0.0.1', to)
+    return anyio.connect_unix(to)
+
+
+@pytest.fixture(params=['tcp', 'unix'])
+def served(request, run, tmp_path):
+    """Runs test(to) in the loop, where that echoes."""
+    path = str(tmp_path / 'socket') if request.param == 'unix' else None
 
     async def main(test):
-        async with serving() as port:
-            await test(port)
+        async with serving(path=path) as to:
+            await test(to)
 
-    return lambda test: run(main(test))
+    # Over UNIX sockets anyio calls sock_* and add_reader.
+    return lambda test: run(main(test), transports=path is None)
 
 
 async def receive(stream, size):
@@ -62,24 +78,24 @@ async def receive(stream, size):
 
 
 def test_twenty_clients_at_once(served):
-    async def talk(port, number):
-        async with await anyio.connect_tcp('127.0.0.1', port) as stream:
+    async def talk(to, number):
+        async with await connect(to) as stream:
             for turn in range(20):
                 word = b'%d.%d' % (number, turn)
                 await stream.send(word)
                 assert await receive(stream, len(word)) == word
 
-    async def test(port):
+    async def test(to):
         async with anyio.create_task_group() as talks:
             for number in range(20):
-                talks.start_soon(talk, port, number)
+                talks.start_soon(talk, to, number)
 
     served(test)
 
 
 def test_both_ways_at_once(served):
-    async def test(port):
-        async with await anyio.connect_tcp('127.0.0.1', port) as stream:
+    async def test(to):
+        async with await connect(to) as stream:
 
             async def send():
                 for _ in range(COUNT):
@@ -95,14 +111,17 @@ def test_both_ways_at_once(served):
     served(test)
 
 
-def test_a_name_is_connected_to_by_any_of_its_addresses(served):
-    async def test(port):
-        async with await anyio.connect_tcp('localhost', port) as stream:
+def test_a_name_is_connected_to_by_any_of_its_addresses(run):
+    async def main():
+        async with (
+            serving() as port,
+            await anyio.connect_tcp('localhost', port) as stream,
+        ):
             await stream.send(b'abc')
 
             assert await receive(stream, 3) == b'abc'
 
-    served(test)
+    run(main())
 
 
 def test_tls_both_ways(run, server_tls, client_tls):
@@ -118,8 +137,8 @@ def test_tls_both_ways(run, server_tls, client_tls):
 
 
 def test_a_time_out_ends_the_wait_and_not_the_stream(served):
-    async def test(port):
-        async with await anyio.connect_tcp('127.0.0.1', port) as stream:
+    async def test(to):
+        async with await connect(to) as stream:
             with anyio.move_on_after(0.05) as scope:
                 await stream.receive()
             await stream.send(b'abc')
@@ -131,11 +150,11 @@ def test_a_time_out_ends_the_wait_and_not_the_stream(served):
 
 
 def test_an_error_in_a_group_cancels_the_rest(served):
-    async def test(port):
+    async def test(to):
         ended = []
 
         async def wait():
-            async with await anyio.connect_tcp('127.0.0.1', port) as stream:
+            async with await connect(to) as stream:
                 try:
                     await stream.receive()
                 finally:
@@ -236,3 +255,53 @@ def test_a_portal_runs_on_the_loop_in_another_thread(loop_name):
         'asyncio', {'loop_factory': MAKERS[loop_name]}
     ) as portal:
         assert portal.call(module_of_loop) == module
+
+
+def test_a_process_is_run_to_its_end(run):
+    async def main():
+        done = await anyio.run_process(['tr', 'a-z', 'A-Z'], input=b'abc')
+
+        assert (done.returncode, done.stdout) == (0, b'ABC')
+
+    run(main())
+
+
+def test_a_process_that_fails_is_an_error(run):
+    async def main():
+        with pytest.raises(subprocess.CalledProcessError) as caught:
+            await anyio.run_process('echo no >&2; exit 3')
+
+        assert (caught.value.returncode, caught.value.stderr) == (3, b'no\n')
+
+    run(main())
+
+
+def test_a_process_talks_both_ways(run):
+    async def main():
+        async with await anyio.open_process(['cat']) as process:
+
+            async def send():
+                for _ in range(COUNT):
+                    await process.stdin.send(PIECE)
+                await process.stdin.aclose()
+
+            async with anyio.create_task_group() as group:
+                group.start_soon(send)
+                data = b''.join([piece async for piece in process.stdout])
+
+        assert data == PIECE * COUNT
+        assert process.returncode == 0
+
+    run(main())
+
+
+def test_a_cancelled_scope_kills_its_process(run):
+    async def main():
+        with anyio.move_on_after(0.1) as scope:
+            async with await anyio.open_process(['sleep', '600']) as process:
+                await process.wait()
+
+        assert scope.cancelled_caught
+        assert process.returncode == -signal.SIGKILL
+
+    run(main())

@@ -21,11 +21,12 @@ def server(certificate):
         yield server
 
 
-@pytest.fixture
-def reach(server):
+@pytest.fixture(params=['tcp', 'unix'])
+def reach(request, server):
     """The arguments that reach it."""
+    unix = request.param == 'unix'
     return {
-        'host': '127.0.0.1',
+        'host': str(server.folder) if unix else '127.0.0.1',
         'port': server.port,
         'user': 'test',
         'database': 'postgres',
@@ -178,6 +179,7 @@ def test_a_connection_that_the_server_ends_is_replaced(pooled):
     pooled(test)
 
 
+@pytest.mark.parametrize('reach', ['tcp'], indirect=True)
 def test_tls_is_started_on_the_connection(run, reach, client_tls):
     async def main():
         connection = await asyncpg.connect(**{**reach, 'ssl': client_tls})
@@ -193,9 +195,12 @@ def test_tls_is_started_on_the_connection(run, reach, client_tls):
 
 
 def test_nobody_there_is_an_error(run, reach):
+    # Other errors than these are not what asyncpg tries again.
+    errors = ConnectionRefusedError, FileNotFoundError
+
     async def main():
-        # 127.0.0.2: the port is free there.
-        with pytest.raises(ConnectionRefusedError):
-            await asyncpg.connect(**{**reach, 'host': '127.0.0.2'})
+        with pytest.raises(errors):
+            # A port that nobody has (tcpmux), here or as a UNIX socket.
+            await asyncpg.connect(**{**reach, 'port': 1})
 
     run(main(), transports=False)

@@ -22,16 +22,17 @@ def server():
         yield server
 
 
-@pytest.fixture
-def connected(run, server):
+@pytest.fixture(
+    params=['redis://127.0.0.1:{port}', 'unix://{folder}/socket'],
+    ids=['tcp', 'unix'],
+)
+def connected(request, run, server):
     """Runs test(client) in the loop, with up to ten connections."""
+    url = request.param.format(port=server.port, folder=server.folder)
 
     async def main(test):
-        pool = redis.BlockingConnectionPool(
-            host='127.0.0.1',
-            port=server.port,
-            max_connections=10,
-            retry=Retry(NoBackoff(), retries=1),
+        pool = redis.BlockingConnectionPool.from_url(
+            url, max_connections=10, retry=Retry(NoBackoff(), retries=1)
         )
         async with redis.Redis.from_pool(pool) as client:
             await client.flushall()
