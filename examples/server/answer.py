@@ -9,17 +9,21 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from typing import Protocol
 
 from .request import Request
-from .response import CONTINUE, HttpError, Response
+from .response import CONTINUE, Buffers, HttpError, Response
 
 Answer = Response | Awaitable[Response]
 App = Callable[[Request], Answer]
 
 log = logging.getLogger(__name__)
+
+# asyncio's writelines() forgets to call pause_writing() there.
+JOINS = (3, 12) <= sys.version_info < (3, 13, 2)
 
 
 class Owner(Protocol):
@@ -109,36 +113,41 @@ class Responder:
         self._owner.on_answered_later()
 
     def _send(self, request: Request, response: Response) -> None:
-        data = self._head(request, response)
+        close = self._is_last(request, response)
         if response.has_body(request.method):
-            data = b''.join((data, response.body))  # type: ignore[arg-type]
-        # Not writelines(): from CPython 3.12.0 to 3.13.1 asyncio's forgets to
-        # call pause_writing().
-        self._transport.write(data)
+            self._write(response.whole(close=close, http10=request.http10))
+        else:
+            self._write([response.head(close=close, http10=request.http10)])
+
+    def _write(self, buffers: Buffers) -> None:
+        self._head_sent = True
+        if len(buffers) == 1 or JOINS:
+            self._transport.write(b''.join(buffers))
+        else:
+            self._transport.writelines(buffers)
 
     async def _stream(self, request: Request, response: Response) -> None:
         frames = response.frames(http10=request.http10)
         async with aclosing(frames):
             # The first frame before the head: if it is made of the request's
             # body then 100 Continue must go out before 200 OK.
-            first = await anext(frames, b'')
-            self._transport.write(self._head(request, response) + first)
+            first: Buffers = await anext(frames, [])
+            close = self._is_last(request, response)
+            head = response.head(close=close, http10=request.http10)
+            self._write([head, *first])
             async for frame in frames:
                 # At least one turn of the loop between two frames: the others
                 # have theirs, and we learn of it if this client is gone.
                 await (self._blocked or asyncio.sleep(0))
-                self._transport.write(frame)
+                self._write(frame)
 
-    def _head(self, request: Request, response: Response) -> bytes:
+    def _is_last(self, request: Request, response: Response) -> bool:
+        """Whether the connection ends with it; request.keep_alive says so."""
         if response.length is None and request.http10:
             request.keep_alive = False  # the body ends with the connection
         if request.keep_alive and self._owner.is_last(request):
             request.keep_alive = False
-        head = response.head(
-            close=not request.keep_alive, http10=request.http10
-        )
-        self._head_sent = True
-        return head
+        return not request.keep_alive
 
     def _done(self, request: Request) -> None:
         self.current = None

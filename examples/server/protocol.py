@@ -1,8 +1,10 @@
 """One connection: when to read, when to answer, when to wait and to close.
 
-Whatever happens (bytes come, an answer is done, the client reads on) ends in
-_step(), which does all that can be done now: answer the requests whose turn it
-is, read more if there is room, set the clock for what the client owes us next.
+The bytes do not come by here: data_received is the parser's own feed_data, so
+nothing stands between the socket and the first callback. Whatever happens (a
+request is there, an answer is done, the client reads on) ends in _step(),
+which does all that can be done now: answer the requests whose turn it is, read
+more if there is room, set the clock for what the client owes us next.
 """
 
 from __future__ import annotations
@@ -12,6 +14,8 @@ import fcntl
 import sys
 import termios
 from collections import deque
+from collections.abc import Callable
+from functools import partial
 
 from .answer import App, Responder
 from .limits import Deadline, Limits
@@ -19,9 +23,10 @@ from .reader import RequestReader
 from .request import Request
 from .response import HttpError
 
-# The parser takes all that it is fed, there is no stopping it half-way. So it
-# is fed in slices, and after each we see whether there is room for the next.
-SLICE = 64 * 1024
+
+def discard(data: bytes) -> None:
+    """The door of a connection that is over: we only read to see the client's
+    end."""
 
 
 class Service:
@@ -43,10 +48,9 @@ class Connection(asyncio.Protocol):
         self._service = service
         self._limits = service.limits
         self._requests: deque[Request] = deque()  # not answered yet
-        self._reader = RequestReader(
-            service.limits, self._requests, self._on_body_wanted
-        )
-        self._unread = b''  # came in, but was not fed to the reader yet
+        self._reader = RequestReader(service.limits, self._requests, self)
+        self._gathering = False  # the requests first, their answers later
+        self._held = False  # the parser keeps what it was given
         self._reading = True
         self._ended = False  # the client has sent its last byte
         self._closing = False
@@ -63,28 +67,24 @@ class Connection(asyncio.Protocol):
         self._transport = transport
         self._responder = Responder(self._service.app, self, transport)
         self._service.connections.add(self)
+        self._open(self._reader.door)
         self._step()
 
     def connection_lost(self, error: Exception | None) -> None:
         self._closing = True
         self._deadline.cancel_timer()
         self._reader.release()
+        self._open(discard)
         self._responder.cancel()
         service = self._service
         service.connections.discard(self)
         if service.stopping and not service.connections:
             service.drained.set()
 
-    def data_received(self, data: bytes) -> None:
-        if not self._closing:  # else we only read to see the client's end
-            self._unread = self._unread + data if self._unread else data
-            self._step()
-
     def eof_received(self) -> bool:
         self._ended = True
         if not self._closing:
-            self._reader.end()
-            self._step()
+            self._gather(self._reader.end)
         return not self._closing  # keep the way out open for the responses
 
     def pause_writing(self) -> None:
@@ -99,7 +99,14 @@ class Connection(asyncio.Protocol):
     # What the server calls.
 
     def stop(self) -> None:
-        """Finish what was begun; service.stopping is set."""
+        """Finish what was begun; service.stopping is set.
+
+        Which answer is the last one shows only when all that came has been
+        looked at, so from now on the bytes do come by here.
+        """
+        if not self._closing and not self._reader.finished:
+            feed = self._reader.door
+            self._open(lambda data: self._gather(partial(feed, data)))
         self._step()
 
     def abort(self) -> None:
@@ -110,7 +117,7 @@ class Connection(asyncio.Protocol):
     def is_last(self, request: Request) -> bool:
         if request.expects_continue:
             return True  # nobody asked for the body: will it come or not?
-        if self._requests or self._reader.in_head or self._unread:
+        if self._requests or self._reader.in_head or self._held:
             return False  # it has begun, so it is answered
         if self._service.stopping:
             return not (request.body.complete and self._has_input())
@@ -123,34 +130,70 @@ class Connection(asyncio.Protocol):
     def on_answered_later(self) -> None:
         self._step()
 
-    def _on_body_wanted(self) -> None:
+    # What the reader calls.
+
+    def on_head_begun(self) -> None:
+        self._watch(progress=False)
+
+    def on_progress(self) -> None:
+        self._step(progress=True)
+
+    def on_body_wanted(self) -> None:
         self._responder.send_continue()
-        if not self._reading:
+        if self._held:
             self._step()
 
     # The work.
 
-    def _step(self) -> None:
-        progress = False
+    def _open(self, door: Callable[[bytes], None]) -> None:
+        """What takes the bytes from now on. A transport looks it up for every
+        read, so the attribute may change at any time."""
+        self.data_received = door  # type: ignore[method-assign, assignment]
+
+    def _gather(self, read: Callable[[], None]) -> None:
+        """Have all requests that `read` finds queued, then see to them."""
+        self._gathering = True
+        try:
+            read()
+        finally:
+            self._gathering = False
+        if self._ended and not self._held and self._reader.is_between:
+            self._reader.finish()
+        self._step(progress=True)
+
+    def _step(self, progress: bool = False) -> None:
+        if self._gathering:
+            return
         if not self._closing:
             self._answer()
-            while self._unread and not self._is_full():
-                data, self._unread = self._unread[:SLICE], self._unread[SLICE:]
-                self._reader.feed(data)
-                progress = progress or self._reader.silent == 0
-                self._answer()
-            if self._reader.finished and not self._is_busy():
-                self._close()
-        # When closing we read to the client's end; after that end there is
-        # nothing to pause.
-        reading = self._closing or self._ended or not self._is_full()
+            if self._reader.finished:
+                self._open(discard)
+                if not self._is_busy():
+                    self._close()
+        self._hold_or_go_on()
+        self._watch(progress)
+
+    def _hold_or_go_on(self) -> None:
+        """Read no more while there is too much to do. When closing we read to
+        the client's end; after that end there is nothing to pause."""
+        full = not self._closing and self._is_full()
+        goes_on = self._held and not full
+        if full and not self._held:
+            self._reader.pause()
+        self._held = full
+        reading = self._ended or not full
         if reading is not self._reading:
             self._reading = reading
             if reading:
                 self._transport.resume_reading()
             else:
                 self._transport.pause_reading()
-        self._watch(progress)
+        if not goes_on:
+            return
+        if self._service.stopping or self._ended:
+            self._gather(self._reader.resume)
+        else:
+            self._reader.resume()  # which may come back to here
 
     def _answer(self) -> None:
         while self._requests and self._responder.is_free:
@@ -182,8 +225,8 @@ class Connection(asyncio.Protocol):
             return
         self._closing = True
         self._reader.release()
+        self._open(discard)
         self._requests.clear()
-        self._unread = b''
         self._unsent = self._transport.get_write_buffer_size()
         try:
             if self._ended:

@@ -1,31 +1,31 @@
 """From a Response to the bytes that go out.
 
-The app says status, headers and body; framing (Content-Length, chunks), Date
-and Connection are decided here and nowhere else, so no app can get them wrong.
+The app says status, headers and body; framing (Content-Length, chunks) and
+Connection are decided here and nowhere else, so no app can get them wrong.
+httptools writes the head, with its Date, and refuses header bytes that could
+split it in two.
 """
 
 from __future__ import annotations
 
-import re
-import time
 from collections.abc import AsyncGenerator, AsyncIterable, Iterable
-from email.utils import formatdate
 from functools import lru_cache
 from http import HTTPStatus
+from typing import Any
+
+from httptools import build_chunk, build_response
 
 CONTINUE = b'HTTP/1.1 100 Continue\r\n\r\n'
 TEXT = 'text/plain; charset=utf-8'
+LAST_CHUNK = b'0\r\n\r\n'
 
-_STATUS_LINES = {
-    status.value: f'HTTP/1.1 {status.value} {status.phrase}\r\n'.encode()
-    for status in HTTPStatus
-}
+_STATUSES = frozenset(status.value for status in HTTPStatus)
 _BODILESS = frozenset({204, 304})
 _OURS = frozenset(
     {'content-length', 'transfer-encoding', 'connection', 'date'}
 )
-_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_VALUE = re.compile(r'[\t\x20-\x7e\x80-\xff]*')
+
+Buffers = list[Any]  # bytes, or what the app gave for them
 
 
 class HttpError(Exception):
@@ -76,35 +76,54 @@ class Response:
         self.length = len(body) if self.is_whole else length  # type: ignore[arg-type]
 
     def head(self, *, close: bool, http10: bool) -> bytes:
-        parts = [_STATUS_LINES[self.status], _date_field()]
+        """The head alone, for a body that comes in pieces or not at all."""
+        headers = self._headers(close=close, http10=http10)
+        if self.length is not None and self.status not in _BODILESS:
+            headers.append((b'Content-Length', b'%d' % self.length))
+        (head,) = build_response(
+            self.status, headers, chunked=self._is_chunked(http10)
+        )
+        return bytes(head)
+
+    def whole(self, *, close: bool, http10: bool) -> Buffers:
+        """Head and body: one buffer, or two if the body is large."""
+        headers = self._headers(close=close, http10=http10)
+        return build_response(self.status, headers, self.body)  # type: ignore[arg-type]
+
+    def _is_chunked(self, http10: bool) -> bool:
+        return (
+            self.length is None and not http10 and self.status not in _BODILESS
+        )
+
+    def _headers(
+        self, *, close: bool, http10: bool
+    ) -> list[tuple[bytes, bytes]]:
+        headers = []
+        if self.status not in _STATUSES:
+            raise ValueError(f'{self.status} is no HTTP status')
         if self.status not in _BODILESS:
-            parts.append(_field('Content-Type', self.content_type))
-            if self.length is not None:
-                parts.append(b'Content-Length: %d\r\n' % self.length)
-            elif not http10:
-                parts.append(b'Transfer-Encoding: chunked\r\n')
+            headers.append((b'Content-Type', _encoded(self.content_type)))
         for name, value in self.headers:
             if name.lower() in _OURS:
                 raise ValueError(f'{name} is set by the server')
-            parts.append(_field(name, value))
+            headers.append((_encoded(name), _encoded(value)))
         if close:
-            parts.append(b'Connection: close\r\n')
+            headers.append((b'Connection', b'close'))
         elif http10:
-            parts.append(b'Connection: keep-alive\r\n')
-        parts.append(b'\r\n')
-        return b''.join(parts)
+            headers.append((b'Connection', b'keep-alive'))
+        return headers
 
     def has_body(self, method: bytes) -> bool:
         return method != b'HEAD' and self.status not in _BODILESS
 
-    async def frames(self, *, http10: bool) -> AsyncGenerator[bytes, None]:
+    async def frames(self, *, http10: bool) -> AsyncGenerator[Buffers, None]:
         """The pieces of the body as they go over the wire."""
         assert isinstance(self.body, AsyncIterable)
-        if self.length is None and not http10:
+        if self._is_chunked(http10):
             async for piece in self.body:
                 if piece:  # an empty chunk would be the last one
-                    yield b'%x\r\n%b\r\n' % (len(piece), piece)
-            yield b'0\r\n\r\n'
+                    yield build_chunk(piece)
+            yield [LAST_CHUNK]
             return
         left = self.length
         async for piece in self.body:
@@ -112,28 +131,15 @@ class Response:
                 left -= len(piece)
                 if left < 0:
                     raise RuntimeError('the body is longer than its length')
-            yield piece
+            yield [piece]
         if left:
             raise RuntimeError('the body is shorter than its length')
 
 
 @lru_cache(maxsize=256)
-def _field(name: str, value: str) -> bytes:
-    """One header line. A CR or LF in it would let whoever supplied the value
-    write headers, or a whole response, of their own: refused. Cached, since
-    the same few lines go out over and over."""
-    if not _NAME.fullmatch(name) or not _VALUE.fullmatch(value):
-        raise ValueError(f'not a header: {name!r}: {value!r}')
-    return f'{name}: {value}\r\n'.encode('latin-1')
-
-
-_date = (0, b'')
-
-
-def _date_field() -> bytes:
-    """Formatting a date costs more than the rest of a head: once a second."""
-    global _date
-    now = int(time.time())
-    if _date[0] != now:
-        _date = (now, f'Date: {formatdate(now, usegmt=True)}\r\n'.encode())
-    return _date[1]
+def _encoded(text: str) -> bytes:
+    """Cached, since the same few lines go out over and over."""
+    try:
+        return text.encode('latin-1')
+    except UnicodeEncodeError:
+        raise ValueError(f'invalid header text {text!r}') from None

@@ -189,5 +189,5 @@ def test_no_header_can_split_a_response(name, value):
 def test_no_content_type_can_split_a_response():
     answer = Response(content_type='text/html\r\nX: y')
 
-    with pytest.raises(ValueError, match='not a header'):
+    with pytest.raises(ValueError, match='invalid header'):
         answer.head(close=False, http10=False)

@@ -53,9 +53,23 @@ def test_a_chunked_body_over_the_limit_is_refused(start, connect):
     client = connect(server)
 
     client.get('/echo', 'Transfer-Encoding: chunked', method='POST')
-    client.send(b'400\r\n' + b'x' * 1024 + b'\r\n')
+    client.send(b'400\r\n')  # the size is enough to know
 
-    # The echo had begun: it breaks off.
+    assert client.answer().status == 413
+    assert client.at_end()
+
+
+def test_a_chunked_body_that_exceeds_the_limit_breaks_the_echo_off(
+    start, connect
+):
+    server = start('--body-bytes', '1000')
+    client = connect(server)
+
+    client.get('/echo', 'Transfer-Encoding: chunked', method='POST')
+    client.send(b'3e8\r\n' + b'x' * 1000 + b'\r\n')
+    client.file.peek(1)  # it has begun
+    client.send(b'1\r\nx\r\n')
+
     assert not client.answer().complete
     assert client.at_end()
 
