@@ -34,6 +34,8 @@ C_FILES = (
 )
 TYPING_SAMPLE = 'tests/httptools/typing_sample.py'
 GROUPS = ('build', 'test', 'lint', 'integration')  # of tools
+ROTATED = ('3.11', '3.12', '3.13')  # Pythons that uvloop's tests are for
+PARTS = 6  # of those tests, one a day
 TYPED = ('httptools', 'uvloop_core', 'examples/server')
 
 # Prints what is to be known of an interpreter.
@@ -395,8 +397,24 @@ def do_profile(arguments: list[str]) -> int:
 
 
 def do_upstream(arguments: list[str]) -> int:
-    """The peers' own suites; they are fetched and hash-checked when run."""
-    return pytest(this_python(), 'release', ['tests/upstream', *arguments])
+    """The peers' own suites; they are fetched and hash-checked when run.
+
+    --rotate is for .ci/run: all of them on the newest Python that they are
+    for, and on the others a part, another one each day.
+    """
+    folder = 'tests/upstream'
+    rest = [each for each in arguments if each != '--rotate']
+    if rest == arguments:
+        return pytest(this_python(), 'release', [folder, *rest])
+    found = {each.name: each for each in all_pythons()}
+    *older, newest = [found[name] for name in ROTATED if name in found] or [
+        this_python()
+    ]
+    code = pytest(newest, 'release', [folder, *rest])
+    part = f'--part={time.gmtime().tm_yday % PARTS}/{PARTS}'
+    for python in older:
+        code |= pytest(python, 'release', [folder, part, *rest])
+    return code
 
 
 def do_dist(arguments: list[str]) -> int:

@@ -156,6 +156,7 @@ class Loop(
             logger.debug('Close %r', self)
         self._close_signals()
         self._close()
+        self._let_sockets_go()
         self._shut_children()
         self._close_executor()
 

@@ -35,14 +35,17 @@ class Waiter(asyncio.Future[T]):
 
     It gives its reader or writer up at once when it is settled or cancelled,
     not a turn later: by then the fd may be closed and be somebody else's.
+    Until then it may hold the socket, as a file made of it does: close() of
+    the socket is put off so long.
     """
 
-    __slots__ = ('call', 'fd', 'handle', 'remove')
+    __slots__ = ('call', 'fd', 'handle', 'remove', 'sock')
 
     call: Callable[[], T]
     fd: int
     handle: _core.Handle | None
     remove: Callable[[int], bool]
+    sock: Any  # None once it is let go
 
     def watch(
         self,
@@ -50,13 +53,27 @@ class Waiter(asyncio.Future[T]):
         remove: Callable[[int], bool],
     ) -> None:
         self.remove = remove
+        self.sock = None
         self.handle = add(self.fd, self.step)
+
+    def hold(self, sock: object) -> None:
+        # Only socket.socket counts its users.
+        users = getattr(sock, '_io_refs', None)
+        if isinstance(users, int):
+            sock._io_refs = users + 1  # type: ignore[attr-defined]
+            self.sock = sock
 
     def unwatch(self) -> None:
         handle, self.handle = self.handle, None
         # If it is cancelled, another reader or writer has taken its place.
         if handle is not None and not handle.cancelled():
             self.remove(self.fd)
+        self.let_go()
+
+    def let_go(self) -> None:
+        sock, self.sock = self.sock, None
+        if sock is not None:
+            sock._decref_socketios()
 
     def cancel(self, msg: Any | None = None) -> bool:
         self.unwatch()
@@ -84,6 +101,15 @@ class Waiter(asyncio.Future[T]):
 
 class SocketsMixin(ResolveMixin):
     """add_reader and the like, and the sock_* calls."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._sock_waiters: set[Waiter[Any]] = set()
+
+    def _let_sockets_go(self) -> None:
+        """The loop is closed: no call on a socket goes on."""
+        while self._sock_waiters:
+            self._sock_waiters.pop().let_go()
 
     def add_reader(
         self, fd: Any, callback: Callable[[*_Ts], object], *args: *_Ts
@@ -310,9 +336,12 @@ class SocketsMixin(ResolveMixin):
         waiter.call = call
         waiter.fd = self._check_fd(sock)
         waiter.watch(add, remove)
+        waiter.hold(sock)
+        self._sock_waiters.add(waiter)
         try:
             return await waiter
         finally:
+            self._sock_waiters.discard(waiter)
             waiter.unwatch()
             # An exception's traceback holds this frame, and it the exception.
             del waiter

@@ -7,12 +7,12 @@ runner.py; nothing is collected from it by pytest.
 from __future__ import annotations
 
 import asyncio
-import sys
 import unittest
 from typing import Any
 
 from test.test_asyncio import test_buffered_proto as buffered
 from test.test_asyncio import test_events as events
+from test.test_asyncio import test_runners as runners
 from test.test_asyncio import test_sendfile as sendfile
 from test.test_asyncio import test_server as server
 from test.test_asyncio import test_sock_lowlevel as lowlevel
@@ -80,20 +80,25 @@ class StartTLS(sslproto.BaseStartTLS, unittest.TestCase):
         return uvloop_core.new_event_loop()
 
 
-class Policy(asyncio.DefaultEventLoopPolicy):
-    def new_event_loop(self) -> asyncio.AbstractEventLoop:
-        return uvloop_core.new_event_loop()
+class Runners:
+    """Their own loop is asyncio's with the selector mocked away."""
+
+    def new_loop(self) -> asyncio.AbstractEventLoop:
+        loop = uvloop_core.new_event_loop()
+        shutdown = loop.shutdown_asyncgens
+        loop.shutdown_ag_run = False  # type: ignore[attr-defined]
+
+        async def shutdown_asyncgens() -> None:
+            loop.shutdown_ag_run = True  # type: ignore[attr-defined]
+            await shutdown()
+
+        loop.shutdown_asyncgens = shutdown_asyncgens  # type: ignore[method-assign]
+        return loop
 
 
-class OnPolicy:
-    """For tests that make their loop by asyncio.run or Runner."""
-
-    def _setupAsyncioRunner(self) -> None:
-        asyncio.set_event_loop_policy(Policy())
-        super()._setupAsyncioRunner()  # type: ignore[misc]
+class RunTests(Runners, runners.RunTests):
+    pass
 
 
-if sys.version_info >= (3, 12):
-
-    class Server2(OnPolicy, server.TestServer2):
-        pass
+class RunnerTests(Runners, runners.RunnerTests):
+    pass

@@ -1,6 +1,6 @@
 """Runs unittest tests one by one and says how each ends; see suite.py.
 
-Usage: runner.py [--skip N] MODULE[:CLASS,CLASS...] ...
+Usage: runner.py --skip N --without TEST,TEST... MODULE[:CLASS,CLASS...] ...
 
 Standard library only: it runs on a bare interpreter, with what PYTHONPATH
 names. Each line that starts with a TAB is for suite.py: "begin" or how it
@@ -94,13 +94,15 @@ class Fixtures:
 
 
 def main(arguments: list[str]) -> None:
-    skip = 0
-    if arguments[0] == '--skip':
-        skip = int(arguments[1])
-        del arguments[:2]
-    tests = [test for each in arguments for test in tests_of(each)]
+    _, skip, _, without, *modules = arguments
+    tests = [
+        test
+        for each in modules
+        for test in tests_of(each)
+        if test.id() not in without.split(',')
+    ]
     fixtures = Fixtures()
-    for test in tests[skip:]:
+    for test in tests[int(skip) :]:
         outcome = Outcome()
         tell('begin', test)
         fixtures.change(type(test))

@@ -20,6 +20,10 @@ ROOT = HERE.parent.parent
 PINS = ROOT / 'vendor' / 'pins.txt'
 FETCH = ROOT / 'vendor' / 'fetch.py'
 EXPECTED = HERE / 'expected.txt'
+UVLOOP_TOOLS = HERE / 'uvloop.txt'
+
+# How the reason of a test begins that is not even run.
+NOT_RUN = 'not run: '
 
 # A test that says nothing for so long is taken to hang.
 SILENCE = 60.0
@@ -41,9 +45,6 @@ uvloop.__path__.append(os.path.dirname(__file__))
 uvloop.loop._testhelper_unwrap_capsuled_pointer = unwrap
 """,
 }
-
-# Only the TLS tests use it, and they are not among those that run here.
-NO_OPENSSL = {'OpenSSL/__init__.py': 'SSL = None\n'}
 
 # All that the tests of processes want of it.
 PSUTIL = {
@@ -74,14 +75,29 @@ class Expected:
         return self.versions == '*' or here in self.versions.split()
 
 
-def read_expected() -> dict[str, Expected]:
-    lines = EXPECTED.read_text().splitlines()
-    found = [
+def read_lines() -> list[Expected]:
+    return [
         Expected(*(part.strip() for part in line.split('|')))
-        for line in lines
+        for line in EXPECTED.read_text().splitlines()
         if line.strip() and not line.startswith('#')
     ]
-    return {each.test: each for each in found if each.applies()}
+
+
+def read_expected() -> dict[str, Expected]:
+    """What fails on the running Python."""
+    return {
+        each.test: each
+        for each in read_lines()
+        if each.applies() and not each.reason.startswith(NOT_RUN)
+    }
+
+
+def read_left_out() -> list[str]:
+    return [
+        each.test
+        for each in read_lines()
+        if each.applies() and each.reason.startswith(NOT_RUN)
+    ]
 
 
 def write_files(folder: Path, files: dict[str, str]) -> None:
@@ -111,6 +127,14 @@ def pip(arguments: list[str], environ: dict[str, str]) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+def install(lines: list[str], folder: Path) -> None:
+    """Have pip put these distributions into a folder, and no other."""
+    names = [line for line in lines if line and line[0] != '#']
+    # No dependencies: they may be the originals of ours.
+    options = ['--no-deps', '--only-binary=:all:', f'--target={folder}']
+    pip(['install', *options, *names], {})
+
+
 def fetch_sdist(folder: Path, line: str, **environ: str) -> Path:
     """Have pip bring an sdist, by the hash in this line; its folder."""
     requirements = folder / 'requirements.txt'
@@ -132,8 +156,8 @@ def uvloop_suite(folder: Path) -> Path:
     suite = folder / 'suite'
     (sources / 'tests').rename(suite)
     write_files(suite, SHIM)
-    write_files(suite, NO_OPENSSL)
     write_files(suite, PSUTIL)
+    install(UVLOOP_TOOLS.read_text().splitlines(), suite)
     testbase = sources / 'uvloop' / '_testbase.py'
     testbase.rename(suite / 'uvloop' / '_testbase.py')
     return suite
@@ -175,8 +199,9 @@ def run_once(
         'PYTHONSAFEPATH': '1',
     }
     command = [sys.executable, str(HERE / 'runner.py')]
+    options = ['--skip', str(skip), '--without', ','.join(read_left_out())]
     with subprocess.Popen(
-        [*command, '--skip', str(skip), *arguments],
+        [*command, *options, *arguments],
         cwd=folder,
         env=environ,
         stdin=subprocess.DEVNULL,
@@ -214,6 +239,10 @@ def lines_in_time(child: subprocess.Popen[str]) -> Iterator[str]:
         yield line
 
 
+def class_of(test: str) -> str:
+    return test.rpartition('.')[0]
+
+
 def compare(results: list[tuple[str, str, str]]) -> list[str]:
     """Where the results differ from expected.txt; prints a summary."""
     expected = read_expected()
@@ -225,9 +254,9 @@ def compare(results: list[tuple[str, str, str]]) -> list[str]:
         elif name not in expected:
             wrong.append(f'{name} {word}:\n{output}')
     names = {name for name, _, _ in results}
-    modules = {name.split('.')[0] for name in names}
+    classes = {class_of(name) for name in names}
     for name in expected.keys() - names:
-        if name.split('.')[0] in modules:
+        if class_of(name) in classes:
             wrong.append(f'{name} does not exist, but expected.txt lists it')
     words = [word for _, word, _ in results]
     for word in sorted(set(words)):

@@ -97,6 +97,26 @@ def test_a_crash_after_the_last_test_is_told(tmp_path: Path) -> None:
     assert words == ['passed', 'ended with -6']
 
 
+def test_what_is_not_to_be_run_is_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left_out = suite.Expected('case.Case.test_2', '*', '7', 'not run: why')
+    monkeypatch.setattr(suite, 'read_lines', lambda: [left_out])
+    (tmp_path / 'case.py').write_text(
+        'import unittest\n'
+        'class Case(unittest.TestCase):\n'
+        '    def test_1(self):\n'
+        '        pass\n'
+        '    def test_2(self):\n'
+        '        pass\n'
+    )
+
+    results = list(suite.run(tmp_path, ['case']))
+
+    assert [name for name, _, _ in results] == ['case.Case.test_1']
+    assert suite.compare(results) == []
+
+
 def test_what_expected_txt_does_not_say_is_wrong(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -27,12 +27,10 @@ FEWEST = 233  # tests that must pass, so that none is lost
 def tools(tmp_path: Path) -> Path:
     """What the tests import, in a folder of its own."""
     lines = PINS.read_text().splitlines()
-    pins = [line for line in lines if line and line[0] != '#']
-    others = [line for line in pins if not line.startswith('uvicorn==')]
     folder = tmp_path / 'tools'
-    # No dependencies: the original httptools would be among them.
-    options = ['--no-deps', '--only-binary=:all:', f'--target={folder}']
-    suite.pip(['install', *options, *others], {})
+    suite.install(
+        [line for line in lines if not line.startswith('uvicorn==')], folder
+    )
     return folder
 
 

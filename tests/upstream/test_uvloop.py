@@ -19,6 +19,7 @@ from tests.upstream import suite
 MODULES = [
     'test_base:TestBaseUV,TestPolicy',
     'test_tcp:Test_UV_TCP',
+    'test_tcp:Test_UV_TCPSSL',
     'test_unix:Test_UV_Unix,Test_UV_UnixSSL',
     'test_pipes:Test_UV_Pipes',
     'test_process:Test_UV_Process,TestAsyncio_UV_Process,'
@@ -32,6 +33,13 @@ MODULES = [
     'test_dealloc',
     'test_runner',
     'test_executors:TestUVExecutors',
+    'test_sockets:TestUVSockets',
+    'test_dns:Test_UV_DNS',
+    'test_aiohttp:Test_UV_AioHTTP',
+    'test_regr1',
+    'test_testbase',
+    'test_cython',
+    'test_sourcecode',
 ]
 
 

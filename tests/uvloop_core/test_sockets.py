@@ -307,6 +307,50 @@ def test_a_cancelled_wait_gives_up_its_descriptor_at_once(loop, pair):
     assert loop.run_until_complete(cancel()) is False
 
 
+def test_a_socket_closed_while_it_is_waited_for_closes_after(our_loop, pair):
+    left, right = pair
+
+    async def main():
+        task = our_loop.create_task(our_loop.sock_recv(left, 10))
+        await turns(2)
+        left.close()
+        assert left.fileno() != -1
+        right.send(b'spam')
+        assert await task == b'spam'
+
+    our_loop.run_until_complete(main())
+
+    assert left.fileno() == -1
+
+
+def test_a_socket_closed_while_it_is_waited_for_closes_when_cancelled(
+    our_loop, pair
+):
+    async def main():
+        task = our_loop.create_task(our_loop.sock_recv(pair[0], 10))
+        await turns(2)
+        pair[0].close()
+        task.cancel()
+        assert pair[0].fileno() == -1
+
+    our_loop.run_until_complete(main())
+
+
+def test_a_closed_loop_lets_go_of_the_sockets_it_waited_for(our_loop, pair):
+    async def main():
+        return our_loop.create_task(our_loop.sock_recv(pair[0], 10))
+
+    task = our_loop.run_until_complete(main())
+    our_loop.call_soon(our_loop.stop)
+    our_loop.run_forever()
+    pair[0].close()
+    our_loop.close()
+
+    assert pair[0].fileno() == -1
+    # Nobody will run it.
+    task._log_destroy_pending = False
+
+
 def test_a_new_wait_may_follow_a_cancelled_one_in_the_same_turn(loop, pair):
     left, right = pair
 
