@@ -367,9 +367,10 @@ def test_debug_mode_logs_a_slow_callback(loop, caplog):
     loop.call_soon(time.sleep, 0.02)
     loop.run_until_complete(answer())
 
-    message = caplog.records[0].getMessage()
-    assert message.startswith('Executing <Handle')
-    assert message.endswith('seconds')
+    # On a busy machine another one may be slow too.
+    slow = [text for text in caplog.messages if 'sleep' in text]
+    assert slow[0].startswith('Executing <Handle sleep')
+    assert slow[0].endswith('seconds')
 
 
 def test_debug_mode_logs_the_task_of_a_slow_step(loop, caplog):
@@ -380,8 +381,8 @@ def test_debug_mode_logs_the_task_of_a_slow_step(loop, caplog):
     loop.slow_callback_duration = 0.01
     loop.run_until_complete(slow())
 
-    message = caplog.records[0].getMessage()
-    assert message.startswith('Executing <Task finished')
+    slow_ones = [text for text in caplog.messages if 'slow()' in text]
+    assert slow_ones[0].startswith('Executing <Task finished')
 
 
 def test_debug_mode_tracks_origins_while_the_loop_runs(loop):

@@ -70,14 +70,14 @@ def test_a_short_timer_is_not_rounded_up_to_a_millisecond(our_loop):
         late.append(our_loop.time() - began - 0.0003)
         our_loop.stop()
 
-    for _ in range(50):
+    # The portable build asks the kernel for milliseconds, rounded up.
+    limit = 0.0015 if os.environ.get('PROFILE') == 'portable' else 0.0005
+    # The best of them, and of many if the machine is busy.
+    while len(late) < 50 or (min(late) >= limit and len(late) < 2000):
         our_loop.call_later(0.0003, callback, our_loop.time())
         our_loop.run_forever()
 
-    # The portable build asks the kernel for milliseconds, rounded up.
-    rounding = 0.001 if os.environ.get('PROFILE') == 'portable' else 0
-    # The best of them: the machine may be busy.
-    assert 0 <= min(late) < 0.0005 + rounding
+    assert 0 <= min(late) < limit
 
 
 def test_call_at_is_exact(our_loop):
