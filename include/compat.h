@@ -140,6 +140,13 @@ PyModule_Add(PyObject *module, const char *name, PyObject *value /* steals */)
 #define COMPAT_FREE_THREADED 0
 #endif
 
+/* Py_BEGIN_CRITICAL_SECTION: an object's own lock, where there is no GIL;
+ * gh-111903, 3.13. */
+#ifndef Py_BEGIN_CRITICAL_SECTION
+#define Py_BEGIN_CRITICAL_SECTION(object) {
+#define Py_END_CRITICAL_SECTION() }
+#endif
+
 /* bytes_shrink: cut a bytes object that nobody else has seen down to size.
  * On failure *bytes is NULL and MemoryError is set. _PyBytes_Resize is the
  * only way to it until PyBytesWriter (PEP 782) in 3.15; delete when that is

@@ -344,6 +344,7 @@ open_tcp_meth(PyObject *module,
     PyObject *out[6];
     PyObject *context = NULL;
     PyObject *transport = NULL;
+    int entered = 0;
 
     if (args_spread(&spec, st->names, args, nargs, kwnames, out) < 0 ||
         check_type(out[0], st->types[TYPE_LOOP], "loop") < 0 ||
@@ -351,13 +352,17 @@ open_tcp_meth(PyObject *module,
          check_type(out[4], st->types[TYPE_SERVER], "server") < 0) ||
         (given(out[5]) != NULL &&
          check_type(out[5], &PyContext_Type, "context") < 0) ||
-        loop_check_closed(CAST(Loop, out[0])) < 0 ||
-        loop_check_thread(CAST(Loop, out[0])) < 0) {
+        loop_check_closed(CAST(Loop, out[0])) < 0) {
         return NULL;
     }
     context =
         given(out[5]) == NULL ? PyContext_CopyCurrent() : Py_NewRef(out[5]);
     if (context == NULL) {
+        return NULL;
+    }
+    entered = loop_enter(CAST(Loop, out[0]));
+    if (entered < 0) {
+        Py_DECREF(context);
         return NULL;
     }
     transport = open_tcp(CAST(Loop, out[0]),
@@ -366,6 +371,7 @@ open_tcp_meth(PyObject *module,
                          given(out[3]),
                          (Server *)given(out[4]),
                          context);
+    loop_leave(CAST(Loop, out[0]), entered);
     Py_DECREF(context);
     return transport;
 }

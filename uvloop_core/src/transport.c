@@ -515,12 +515,14 @@ static PyObject *
 close_meth(PyObject *self, PyObject *unused)
 {
     Transport *transport = CAST(Transport, self);
+    int entered = transport_enter(transport);
 
     (void)unused;
-    if (loop_check_thread(transport_loop(transport)) < 0) {
+    if (entered < 0) {
         return NULL;
     }
     transport_close(transport);
+    transport_leave(transport, entered);
     Py_RETURN_NONE;
 }
 
@@ -528,12 +530,14 @@ static PyObject *
 abort_meth(PyObject *self, PyObject *unused)
 {
     Transport *transport = CAST(Transport, self);
+    int entered = transport_enter(transport);
 
     (void)unused;
-    if (loop_check_thread(transport_loop(transport)) < 0) {
+    if (entered < 0) {
         return NULL;
     }
     transport_force_close(transport, Py_None);
+    transport_leave(transport, entered);
     Py_RETURN_NONE;
 }
 
@@ -541,11 +545,13 @@ static PyObject *
 force_close_meth(PyObject *self, PyObject *exc)
 {
     Transport *transport = CAST(Transport, self);
+    int entered = transport_enter(transport);
 
-    if (loop_check_thread(transport_loop(transport)) < 0) {
+    if (entered < 0) {
         return NULL;
     }
     transport_force_close(transport, exc);
+    transport_leave(transport, entered);
     Py_RETURN_NONE;
 }
 
@@ -559,19 +565,33 @@ is_closing_meth(PyObject *self, PyObject *unused)
 static PyObject *
 get_protocol_meth(PyObject *self, PyObject *unused)
 {
-    PyObject *protocol = CAST(Transport, self)->protocol;
+    Transport *transport = CAST(Transport, self);
+    PyObject *protocol = NULL;
+    int entered = transport_enter_unchecked(transport);
 
     (void)unused;
-    return Py_NewRef(protocol == NULL ? Py_None : protocol);
+    if (entered < 0) {
+        return NULL;
+    }
+    protocol = transport->protocol;
+    protocol = Py_NewRef(protocol == NULL ? Py_None : protocol);
+    transport_leave(transport, entered);
+    return protocol;
 }
 
 static PyObject *
 set_protocol_meth(PyObject *self, PyObject *protocol)
 {
     Transport *transport = CAST(Transport, self);
+    int entered = transport_enter(transport);
+    int err = 0;
 
-    if (loop_check_thread(transport_loop(transport)) < 0 ||
-        bind_protocol(transport, transport_state(transport), protocol) < 0) {
+    if (entered < 0) {
+        return NULL;
+    }
+    err = bind_protocol(transport, transport_state(transport), protocol);
+    transport_leave(transport, entered);
+    if (err < 0) {
         return NULL;
     }
     Py_RETURN_NONE;
@@ -590,9 +610,10 @@ static PyObject *
 pause_reading_meth(PyObject *self, PyObject *unused)
 {
     Transport *transport = CAST(Transport, self);
+    int entered = transport_enter(transport);
 
     (void)unused;
-    if (loop_check_thread(transport_loop(transport)) < 0) {
+    if (entered < 0) {
         return NULL;
     }
     if (!transport->closing && !transport->paused) {
@@ -600,6 +621,7 @@ pause_reading_meth(PyObject *self, PyObject *unused)
         transport_ops(transport)->stop_reading(transport);
         transport_debug(transport, "pauses reading");
     }
+    transport_leave(transport, entered);
     Py_RETURN_NONE;
 }
 
@@ -607,10 +629,11 @@ static PyObject *
 resume_reading_meth(PyObject *self, PyObject *unused)
 {
     Transport *transport = CAST(Transport, self);
+    int entered = transport_enter(transport);
     int err = 0;
 
     (void)unused;
-    if (loop_check_thread(transport_loop(transport)) < 0) {
+    if (entered < 0) {
         return NULL;
     }
     if (!transport->closing && transport->paused) {
@@ -623,6 +646,7 @@ resume_reading_meth(PyObject *self, PyObject *unused)
         }
         transport_debug(transport, "resumes reading");
     }
+    transport_leave(transport, entered);
     Py_RETURN_NONE;
 }
 
@@ -630,19 +654,34 @@ static PyObject *
 get_write_buffer_size_meth(PyObject *self, PyObject *unused)
 {
     Transport *transport = CAST(Transport, self);
+    size_t size = 0;
+    int entered = transport_enter_unchecked(transport);
 
     (void)unused;
-    return PyLong_FromSize_t(transport_ops(transport)->buffered(transport));
+    if (entered < 0) {
+        return NULL;
+    }
+    size = transport_ops(transport)->buffered(transport);
+    transport_leave(transport, entered);
+    return PyLong_FromSize_t(size);
 }
 
 static PyObject *
 get_write_buffer_limits_meth(PyObject *self, PyObject *unused)
 {
     Transport *transport = CAST(Transport, self);
+    size_t low = 0;
+    size_t high = 0;
+    int entered = transport_enter_unchecked(transport);
 
     (void)unused;
-    return Py_BuildValue(
-        "nn", (Py_ssize_t)transport->low, (Py_ssize_t)transport->high);
+    if (entered < 0) {
+        return NULL;
+    }
+    low = transport->low;
+    high = transport->high;
+    transport_leave(transport, entered);
+    return Py_BuildValue("nn", (Py_ssize_t)low, (Py_ssize_t)high);
 }
 
 /* A limit: *given is false for None. 0 or -1. */
@@ -674,9 +713,10 @@ set_write_buffer_limits_meth(PyObject *self,
     Py_ssize_t low = 0;
     bool has_high = false;
     bool has_low = false;
+    int entered = 0;
+    int err = 0;
 
-    if (loop_check_thread(transport_loop(transport)) < 0 ||
-        args_spread(&spec,
+    if (args_spread(&spec,
                     transport_state(transport)->names,
                     args,
                     nargs,
@@ -698,9 +738,15 @@ set_write_buffer_limits_meth(PyObject *self,
                             high,
                             low);
     }
+    entered = transport_enter(transport);
+    if (entered < 0) {
+        return NULL;
+    }
     transport->high = (size_t)high;
     transport->low = (size_t)low;
-    if (transport_maybe_pause(transport) < 0) {
+    err = transport_maybe_pause(transport);
+    transport_leave(transport, entered);
+    if (err < 0) {
         return NULL;
     }
     Py_RETURN_NONE;
@@ -730,6 +776,7 @@ get_extra_info_meth(PyObject *self,
     Transport *transport = CAST(Transport, self);
     PyObject *out[2];
     PyObject *value = NULL;
+    int entered = 0;
     int found = 0;
 
     if (args_spread(&spec,
@@ -740,10 +787,15 @@ get_extra_info_meth(PyObject *self,
                     out) < 0) {
         return NULL;
     }
+    entered = transport_enter_unchecked(transport);
+    if (entered < 0) {
+        return NULL;
+    }
     found = find_in_dict(transport, out[0], &value);
     if (found == 0) {
         found = transport_ops(transport)->extra(transport, out[0], &value);
     }
+    transport_leave(transport, entered);
     if (found == 0) {
         return Py_NewRef(out[1] == NULL ? Py_None : out[1]);
     }
@@ -787,10 +839,18 @@ protocol_get(PyObject *self, void *unused)
 static PyObject *
 server_get(PyObject *self, void *unused)
 {
-    Server *server = CAST(Transport, self)->link.server;
+    Transport *transport = CAST(Transport, self);
+    PyObject *server = NULL;
+    int entered = transport_enter_unchecked(transport);
 
     (void)unused;
-    return Py_NewRef(server == NULL ? Py_None : (PyObject *)server);
+    if (entered < 0) {
+        return NULL;
+    }
+    server = (PyObject *)transport->link.server;
+    server = Py_NewRef(server == NULL ? Py_None : server);
+    transport_leave(transport, entered);
+    return server;
 }
 
 PyDoc_STRVAR(close_doc,

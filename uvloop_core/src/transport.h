@@ -53,6 +53,25 @@ transport_loop(const Transport *transport)
     return (Loop *)transport->handle.loop;
 }
 
+/* loop_enter(), loop_enter_unchecked() and loop_leave() with its loop. */
+static inline int
+transport_enter(const Transport *transport)
+{
+    return loop_enter(transport_loop(transport));
+}
+
+static inline int
+transport_enter_unchecked(const Transport *transport)
+{
+    return loop_enter_unchecked(transport_loop(transport));
+}
+
+static inline void
+transport_leave(const Transport *transport, int entered)
+{
+    loop_leave(transport_loop(transport), entered);
+}
+
 static inline const TransportOps *
 transport_ops(const Transport *transport)
 {
