@@ -69,9 +69,8 @@ check_initialised(const Parser *parser)
 static void
 raise_busy(const char *what)
 {
-    PyErr_Format(PyExc_RuntimeError,
-                 "%s() called while the parser is being fed",
-                 what);
+    PyErr_Format(
+        PyExc_RuntimeError, "%s() called while the parser is being fed", what);
 }
 
 static bool

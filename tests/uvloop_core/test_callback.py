@@ -276,7 +276,9 @@ def test_the_repr_names_the_callback(loop, schedule):
 
     text = repr(handle)
 
-    assert text.startswith(('<Handle ', '<TimerHandle when='))
+    # The third is asyncio's, from 3.14 on.
+    names = ('<Handle ', '<TimerHandle when=', '<_ThreadSafeHandle ')
+    assert text.startswith(names)
     assert 'Thing.method(' in text
     handle.cancel()
     assert ' cancelled' in repr(handle)

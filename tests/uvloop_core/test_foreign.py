@@ -273,9 +273,7 @@ class Place(SimpleNamespace):
         self.full, self.peer = full_socket_pair()
         self.empty = self.full
         self.listening = socket.create_server(('127.0.0.1', 0))
-        self.connected = socket.create_connection(
-            self.listening.getsockname()
-        )
+        self.connected = socket.create_connection(self.listening.getsockname())
         self.accepted, _ = self.listening.accept()
         self.unconnected = socket.socket()
         self.datagrams = socket.socket(type=socket.SOCK_DGRAM)

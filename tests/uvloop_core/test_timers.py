@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 import weakref
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -254,6 +255,24 @@ def test_cancelled_timers_do_not_pile_up(loop):
     assert not any(handle.cancelled() for handle in keep)
     for handle in keep:
         handle.cancel()
+
+
+def test_timers_that_another_thread_cancels_do_not_pile_up(our_loop):
+    """It does not tell the heap, which looks before it grows."""
+    refs = []
+
+    async def main():
+        with ThreadPoolExecutor(1) as pool:
+            for _ in range(20):
+                handles = [our_loop.call_later(60, int) for _ in range(50)]
+                refs.extend(map(weakref.ref, handles))
+                for handle in handles:
+                    pool.submit(handle.cancel).result()
+                del handle, handles
+
+    our_loop.run_until_complete(main())
+
+    assert sum(ref() is not None for ref in refs) <= 200
 
 
 def test_timers_are_still_in_order_after_many_were_cancelled(loop):

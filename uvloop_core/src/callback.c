@@ -195,11 +195,8 @@ describe(State *st, const Call *call)
     PyObject *text = NULL;
 
     if (args != NULL) {
-        text =
-            PyObject_CallFunctionObjArgs(st->objects[OBJECT_FORMAT_CALLBACK],
-                                         call->callable,
-                                         args,
-                                         NULL);
+        text = PyObject_CallFunctionObjArgs(
+            st->objects[OBJECT_FORMAT_CALLBACK], call->callable, args, NULL);
         Py_DECREF(args);
     }
     return text;
@@ -499,8 +496,7 @@ take_loop(Callback *callback)
 
     Py_BEGIN_CRITICAL_SECTION(callback);
     if (COMPAT_FREE_THREADED && callback->host != NULL &&
-        border_thread(callback->host->border) !=
-            PyThread_get_thread_ident()) {
+        border_thread(callback->host->border) != PyThread_get_thread_ident()) {
         taken = border_take(callback->host->border) ? 1 : -1;
     }
     Py_END_CRITICAL_SECTION();

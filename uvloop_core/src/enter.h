@@ -11,10 +11,10 @@
 
 /* One a loop, embedded in it. */
 typedef struct {
-    State *st;            /* borrowed: the module outlives its loops */
-    PyObject *loop;       /* borrowed: it embeds this struct */
-    PyObject *context;    /* owned: the context that is entered now, or NULL */
-    PyObject *fatal;      /* owned: what run_forever shall raise, or NULL */
+    State *st;         /* borrowed: the module outlives its loops */
+    PyObject *loop;    /* borrowed: it embeds this struct */
+    PyObject *context; /* owned: the context that is entered now, or NULL */
+    PyObject *fatal;   /* owned: what run_forever shall raise, or NULL */
     /* Ident of the thread that runs the loop, or (only without a GIL) uses it
      * while it does not run; 0: none. Any thread may look. */
     atomic_ulong thread;

@@ -376,7 +376,7 @@ start_meth(PyObject *self, PyObject *unused)
     err = loop_check_closed(listener_loop(listener));
     if (err == 0 && !listener->serving) {
         err = listener->resting ? 0 : watch(listener);
-        listener->serving = err == 0;
+        listener->serving = err == 0 ? 1 : 0;
     }
     loop_leave(listener_loop(listener), entered);
     if (err < 0) {
