@@ -161,6 +161,13 @@ PyModule_Add(PyObject *module, const char *name, PyObject *value /* steals */)
 #define COMPAT_FREE_THREADED 0
 #endif
 
+/* Py_BEGIN_CRITICAL_SECTION: an object's own lock, where there is no GIL;
+ * gh-111903, 3.13. */
+#ifndef Py_BEGIN_CRITICAL_SECTION
+#define Py_BEGIN_CRITICAL_SECTION(object) {
+#define Py_END_CRITICAL_SECTION() }
+#endif
+
 /* bytes_shrink: cut a bytes object that nobody else has seen down to size.
  * On failure *bytes is NULL and MemoryError is set. _PyBytes_Resize is the
  * only way to it until PyBytesWriter (PEP 782) in 3.15; delete when that is
@@ -207,28 +214,34 @@ bytes_recycle(PyObject *bytes, Py_ssize_t size)
     PyBytes_AS_STRING(bytes)[size] = '\0';
 }
 
-/* Claim: held by at most one thread at a time, and not twice by that one. An
- * atomic exchange where threads run in parallel; with the GIL (which switches
- * threads in neither function) a test and a store. Free-threading (PEP 703)
+/* Claim: held by at most one thread at a time, and not twice by that one.
+ * Atomic where threads run in parallel; with the GIL (which switches threads
+ * in none of the functions) a test and a store. Free-threading (PEP 703)
  * made it, its absence would have to go for it to go. */
 #include <stdatomic.h>
 #include <stdbool.h>
 
 typedef struct {
-    atomic_bool taken;
+#ifdef Py_GIL_DISABLED
+    atomic_ulong holder; /* ident of the thread; 0: none */
+#else
+    bool taken;
+#endif
 } Claim;
 
 static inline bool
 claim_take(Claim *claim)
 {
 #ifdef Py_GIL_DISABLED
-    return !atomic_exchange_explicit(
-        &claim->taken, true, memory_order_acquire);
+    unsigned long nobody = 0;
+
+    return atomic_compare_exchange_strong(
+        &claim->holder, &nobody, PyThread_get_thread_ident());
 #else
-    if (atomic_load_explicit(&claim->taken, memory_order_relaxed)) {
+    if (claim->taken) {
         return false;
     }
-    atomic_store_explicit(&claim->taken, true, memory_order_relaxed);
+    claim->taken = true;
     return true;
 #endif
 }
@@ -236,7 +249,27 @@ claim_take(Claim *claim)
 static inline void
 claim_drop(Claim *claim)
 {
-    atomic_store_explicit(&claim->taken, false, memory_order_release);
+#ifdef Py_GIL_DISABLED
+    atomic_store_explicit(&claim->holder, 0, memory_order_release);
+#else
+    claim->taken = false;
+#endif
+}
+
+/* Whether a thread that runs beside this one holds it. With a GIL none does:
+ * then what the claim guards is whole whenever one may look. */
+static inline bool
+claim_is_foreign(Claim *claim)
+{
+#ifdef Py_GIL_DISABLED
+    unsigned long holder =
+        atomic_load_explicit(&claim->holder, memory_order_acquire);
+
+    return holder != 0 && holder != PyThread_get_thread_ident();
+#else
+    (void)claim;
+    return false;
+#endif
 }
 
 /* CAST: a downcast that the debug profile checks is not NULL. */

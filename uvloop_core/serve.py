@@ -72,6 +72,7 @@ class Server(_core.Server, asyncio.AbstractServer):
         await asyncio.sleep(0)
 
     def _start_serving(self) -> None:
+        self._loop._check_thread()
         if self._serving or self._sockets is None:
             return
         self._serving = True
@@ -105,6 +106,8 @@ class Server(_core.Server, asyncio.AbstractServer):
 
     def close(self) -> None:
         """Stop listening. Connections that were accepted stay."""
+        # Before anything is changed: a listener would refuse half way.
+        self._loop._check_thread()
         sockets, self._sockets = self._sockets, None
         if sockets is None:
             return
@@ -142,11 +145,13 @@ class Server(_core.Server, asyncio.AbstractServer):
 
     def close_clients(self) -> None:
         """Close the connections that came in by this server."""
+        self._loop._check_thread()
         for transport in self._clients():
             transport.close()
 
     def abort_clients(self) -> None:
         """Close them now, and drop what is still to be sent."""
+        self._loop._check_thread()
         for transport in self._clients():
             transport.abort()
 
@@ -173,6 +178,7 @@ class ServeMixin(SocketsMixin, TlsMixin):
         start_serving: bool = True,
     ) -> Server:
         """Listen on host and port, on each of several hosts, or on sock."""
+        self._check_thread()
         if isinstance(ssl, bool):
             raise TypeError('ssl argument must be an SSLContext or None')
         check_tls_arguments(

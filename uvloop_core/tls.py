@@ -87,6 +87,7 @@ class TlsMixin(LoopBase):
         ssl_shutdown_timeout: float | None = None,
     ) -> Any:
         """Switch a transport to TLS; returns the one to use from now on."""
+        self._check_thread()
         if not isinstance(sslcontext, ssl.SSLContext):
             raise TypeError(
                 'sslcontext is expected to be an instance of ssl.SSLContext,'

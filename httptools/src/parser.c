@@ -68,13 +68,18 @@ check_initialised(const Parser *parser)
     return parser->initialised;
 }
 
+static void
+raise_busy(const char *what)
+{
+    PyErr_Format(
+        PyExc_RuntimeError, "%s() called while the parser is being fed", what);
+}
+
 static bool
 start_feeding(Parser *parser, const char *what)
 {
     if (!claim_take(&parser->feeding)) {
-        PyErr_Format(PyExc_RuntimeError,
-                     "%s() called while the parser is being fed",
-                     what);
+        raise_busy(what);
         return false;
     }
     return true;
@@ -373,6 +378,10 @@ resume_meth(PyObject *self, PyObject *Py_UNUSED(ignored))
         return NULL;
     }
     if (!claim_take(&parser->feeding)) {
+        if (claim_is_foreign(&parser->feeding)) {
+            raise_busy("resume");
+            return NULL;
+        }
         parser->events.pausing = false; /* in a callback: pause() undone */
         Py_RETURN_NONE;
     }
@@ -561,10 +570,32 @@ static const char *const FIELD_NAMES[] = {
     [FIELD_PAUSED] = "paused",
 };
 
+/* The buffer must not move meanwhile. In a callback its feeder looks. */
 static PyObject *
-field_value(const Events *events, Py_ssize_t field)
+copy_extensions(Parser *parser)
 {
-    const Spans *extensions = &events->extensions;
+    const Spans *extensions = &parser->events.extensions;
+    PyObject *bytes = NULL;
+    bool taken = claim_take(&parser->feeding);
+
+    if (!taken && claim_is_foreign(&parser->feeding)) {
+        PyErr_SetString(PyExc_RuntimeError,
+                        "chunk_extensions while another thread feeds the "
+                        "parser");
+        return NULL;
+    }
+    bytes = PyBytes_FromStringAndSize(spans_name(extensions),
+                                      (Py_ssize_t)extensions->name_len);
+    if (taken) {
+        claim_drop(&parser->feeding);
+    }
+    return bytes;
+}
+
+static PyObject *
+field_value(Parser *parser, Py_ssize_t field)
+{
+    const Events *events = &parser->events;
 
     switch (field) {
     case FIELD_CONSUMED:
@@ -579,8 +610,7 @@ field_value(const Events *events, Py_ssize_t field)
     case FIELD_CHUNK_SIZE:
         return PyLong_FromUnsignedLongLong(events->chunk);
     case FIELD_CHUNK_EXTENSIONS:
-        return PyBytes_FromStringAndSize(spans_name(extensions),
-                                         (Py_ssize_t)extensions->name_len);
+        return copy_extensions(parser);
     case FIELD_MESSAGE_COMPLETE:
         return PyBool_FromLong(events->complete);
     default:
@@ -626,7 +656,7 @@ field_get(PyObject *self, void *closure)
     if (!check_initialised(CAST(Parser, self))) {
         return NULL;
     }
-    return field_value(&CAST(Parser, self)->events, field);
+    return field_value(CAST(Parser, self), field);
 }
 
 static int

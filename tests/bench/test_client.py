@@ -96,7 +96,7 @@ def test_it_goes_on_for_the_time_it_is_given(client, echo_port):
 
     told = json.loads(done.stdout)
     assert told['requests'] > 3
-    assert 1.0 <= told['seconds'] < 3.0
+    assert 1.0 <= told['seconds'] < 20.0
 
 
 def test_a_server_that_is_not_there_is_told_in_one_line(client):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import array
+import contextlib
 import gc
 import mmap
 import sys
@@ -21,6 +22,12 @@ from httptools import (
 GET = b'GET /a HTTP/1.1\r\nHost: h\r\n\r\n'
 POST = b'POST / HTTP/1.1\r\nContent-Length: 10\r\n\r\n'
 UPGRADE = b'GET / HTTP/1.1\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n'
+# With extensions that grow from chunk to chunk.
+CHUNKS = (
+    b'POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n'
+    + b''.join(b'1;%s\r\na\r\n' % (b'x' * size) for size in range(1, 300))
+    + b'0\r\n\r\n'
+)
 
 
 class Bytes(bytes):
@@ -383,8 +390,10 @@ def test_two_threads_feeding_one_parser_never_corrupt_it() -> None:
     protocol = Urls()
     parser = HttpRequestParser(protocol)
     fed = []
+    start = threading.Barrier(2)
 
     def feed() -> None:
+        start.wait()
         for _ in range(2000):
             try:
                 parser.feed_data(GET)
@@ -404,6 +413,51 @@ def test_two_threads_feeding_one_parser_never_corrupt_it() -> None:
         sys.setswitchinterval(interval)
 
     assert protocol.urls == [b'/a'] * len(fed)
+
+
+ASKED = [
+    *('chunk_extensions', 'chunk_size', 'consumed', 'content_length'),
+    *('get_http_version', 'get_method', 'keep_alive', 'message_complete'),
+    *('paused', 'should_keep_alive', 'should_upgrade'),
+]
+
+
+def test_what_another_thread_asks_of_a_parser_does_no_harm() -> None:
+    """An answer, or RuntimeError, to whoever comes second."""
+    parser = HttpRequestParser(Urls())
+    fed = threading.Event()
+
+    def ask() -> None:
+        while not fed.is_set():
+            for name in ASKED:
+                with contextlib.suppress(RuntimeError):
+                    value = getattr(parser, name)
+                    if callable(value):
+                        value()
+
+    threads = [threading.Thread(target=ask) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for piece in split(CHUNKS, 7):
+        while not try_to_feed(parser, piece):
+            continue
+    fed.set()
+    for thread in threads:
+        thread.join()
+
+    assert parser.message_complete
+
+
+def split(data: bytes, size: int) -> list[bytes]:
+    return [data[at : at + size] for at in range(0, len(data), size)]
+
+
+def try_to_feed(parser: HttpRequestParser, data: bytes) -> bool:
+    try:
+        parser.feed_data(data)
+    except RuntimeError:
+        return False
+    return True
 
 
 def test_many_threads_with_a_parser_each_do_not_meet() -> None:

@@ -85,7 +85,7 @@ def test_a_body_over_the_limit_is_refused_by_its_length(start, connect):
 
 
 def test_a_connection_that_asks_nothing_is_closed(start, connect):
-    server = start('--idle-seconds', '0.2', '--linger-seconds', '0.1')
+    server = start('--idle-seconds', '1', '--linger-seconds', '0.1')
     fresh, used = connect(server), connect(server)
 
     used.get('/bytes/1')
@@ -96,9 +96,9 @@ def test_a_connection_that_asks_nothing_is_closed(start, connect):
 
 
 def test_a_busy_connection_is_not_idle(start, connect):
-    server = start('--idle-seconds', '0.5')
+    server = start('--idle-seconds', '1')
     client = connect(server)
-    end = time.monotonic() + 1.5
+    end = time.monotonic() + 2
 
     while time.monotonic() < end:
         client.get('/bytes/1')
@@ -121,7 +121,7 @@ def test_a_head_that_takes_too_long_gets_408(start, connect):
             continue
 
     assert line.startswith(b'HTTP/1.1 408 ')
-    assert 0.25 < time.monotonic() - began < 5
+    assert 0.25 < time.monotonic() - began < 10
 
 
 @pytest.mark.parametrize('target', ['/echo', '/'])
@@ -136,13 +136,13 @@ def test_a_body_that_stops_coming_ends_the_connection(start, connect, target):
 
 
 def test_a_body_may_take_long_if_it_comes_steadily(start, connect):
-    server = start('--body-seconds', '0.4')
+    server = start('--body-seconds', '1')
     client = connect(server)
-    client.get('/echo', 'Content-Length: 20', method='POST')
+    client.get('/echo', 'Content-Length: 40', method='POST')
     client.file.flush()
 
     client.socket.settimeout(0.05)
-    for _ in range(20):
+    for _ in range(40):
         client.send(b'x')
         # What is echoed is the clock: each byte comes back, and 50 ms pass.
         try:

@@ -190,7 +190,7 @@ def test_a_second_signal_does_not_wait(start, connect):
     server.signal()
 
     assert server.wait() == 1
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 20  # the grace is 30 seconds
     assert 'cut off' in server.take_stderr()
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -23,6 +24,12 @@ MAKERS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {
 if os.environ.get('PROFILE', 'release') != 'release':
     # The oracle has spoken: how we are built makes no difference to it.
     del MAKERS['asyncio']
+
+
+@pytest.fixture(scope='session', autouse=True)
+def sigint_interrupts() -> None:
+    """A shell starts what runs in its background with SIGINT ignored."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 class Reports(list[dict[str, Any]]):

@@ -95,6 +95,13 @@ def send_signals(until, counts):
         time.sleep(0.002)
 
 
+async def enough(loop, seconds, counts):
+    """For so long, and until all of it has happened, some of it often."""
+    await asyncio.sleep(seconds)
+    while min(counts.values()) < 5:
+        await asyncio.sleep(0.01)
+
+
 async def stress(loop, seconds, counts):
     until = threading.Event()
     threads = [
@@ -107,12 +114,14 @@ async def stress(loop, seconds, counts):
     address = server.sockets[0].getsockname()
     for thread in threads:
         thread.start()
-    loop.call_later(seconds, until.set)
+    work = asyncio.gather(
+        tick(until, counts),
+        *(echo_for(*address, until, counts) for _ in range(4)),
+    )
     try:
-        await asyncio.gather(
-            tick(until, counts),
-            *(echo_for(*address, until, counts) for _ in range(4)),
-        )
+        await enough(loop, seconds, counts)
+        until.set()
+        await work
     finally:
         until.set()
         for thread in threads:
@@ -137,8 +146,6 @@ def run_stress(loop, seconds):
     finally:
         loop.remove_signal_handler(signal.SIGUSR1)
     assert counts['called'] == counts['knock']
-    assert all(counts.values()), counts
-    return counts
 
 
 def test_callbacks_are_attached_under_stress(our_loop):
@@ -170,53 +177,42 @@ def interrupt_soon(loop, delay=0.05):
     return timer, sent
 
 
-# Best of several: the machine may be busy.
-ATTEMPTS = 5
+def shortest_interrupt(loop):
+    """Seconds from SIGINT to KeyboardInterrupt, the least of some runs: of
+    few, but of as many as it takes on a machine that is busy elsewhere."""
+    late = []
+    began = time.monotonic()
+    while len(late) < 3 or (
+        min(late) >= 0.1 and time.monotonic() - began < 30
+    ):
+        timer, sent = interrupt_soon(loop)
+        with pytest.raises(KeyboardInterrupt):
+            loop.run_forever()
+        late.append(time.monotonic() - sent[0])
+        timer.join()
+    return min(late)
 
 
 def test_sigint_to_an_idle_loop_raises_within_100_ms(loop):
-    late = []
-    for _ in range(ATTEMPTS):
-        timer, sent = interrupt_soon(loop)
-        with pytest.raises(KeyboardInterrupt):
-            loop.run_forever()
-        late.append(time.monotonic() - sent[0])
-        timer.join()
-
+    assert shortest_interrupt(loop) < 0.1
     assert not loop.is_running()
-    assert min(late) < 0.1
 
 
 def test_sigint_to_a_loop_that_waits_for_a_timer(loop):
-    late = []
     handle = loop.call_later(60, pytest.fail, 'the timer ran')
-    for _ in range(ATTEMPTS):
-        timer, sent = interrupt_soon(loop)
-        with pytest.raises(KeyboardInterrupt):
-            loop.run_forever()
-        late.append(time.monotonic() - sent[0])
-        timer.join()
 
+    assert shortest_interrupt(loop) < 0.1
     handle.cancel()
-    assert min(late) < 0.1
 
 
 def test_sigint_to_a_busy_loop_raises_within_100_ms(loop):
-    late = []
-
     def again():
         loop.call_soon(again)
 
     loop.set_debug(False)
     loop.call_soon(again)
-    for _ in range(ATTEMPTS):
-        timer, sent = interrupt_soon(loop)
-        with pytest.raises(KeyboardInterrupt):
-            loop.run_forever()
-        late.append(time.monotonic() - sent[0])
-        timer.join()
 
-    assert min(late) < 0.1
+    assert shortest_interrupt(loop) < 0.1
 
 
 def test_sigint_under_a_runner_cancels_the_main_task(loop):
@@ -249,10 +245,10 @@ def handle_usr1():
     signal.signal(signal.SIGUSR1, previous)
 
 
-def signal_soon():
-    """SIGUSR1 to this process, from a thread."""
+def signal_soon(loop, context=None):
+    """SIGUSR1 to this process, from a thread, once the loop runs."""
     timer = threading.Timer(0.02, os.kill, (os.getpid(), signal.SIGUSR1))
-    timer.start()
+    loop.call_soon(timer.start, context=context)
     return timer
 
 
@@ -262,7 +258,7 @@ def test_a_handler_of_signal_signal_may_stop_a_waiting_loop(
     """asyncio's loop goes on waiting."""
     handle_usr1(lambda *args: our_loop.stop())
 
-    timer = signal_soon()
+    timer = signal_soon(our_loop)
     our_loop.run_forever()
     timer.join()
 
@@ -272,7 +268,7 @@ def test_a_handler_of_signal_signal_that_fails_ends_the_run(loop, handle_usr1):
         raise ZeroDivisionError
 
     handle_usr1(handler)
-    timer = signal_soon()
+    timer = signal_soon(loop)
 
     with pytest.raises(ZeroDivisionError):
         loop.run_forever()
@@ -384,18 +380,15 @@ def test_a_context_is_left_while_the_loop_waits(loop):
 
 def test_a_context_is_left_for_signal_handlers(our_loop, handle_usr1):
     seen = []
-    timers = []
 
     def handler(*args):
         seen.append(variable.get())
         our_loop.stop()
 
     handle_usr1(handler)
-    our_loop.call_soon(
-        lambda: timers.append(signal_soon()), context=context_with('set')
-    )
+    timer = signal_soon(our_loop, context=context_with('set'))
     our_loop.run_forever()
-    timers[0].join()
+    timer.join()
 
     assert seen == ['unset']
 

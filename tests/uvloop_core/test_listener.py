@@ -255,10 +255,10 @@ def test_out_of_descriptors_it_reports_rests_and_goes_on(
     listener = make_listener(our_loop, listening, factory)
     listener.start()
     client = connect(listening)
+    start = our_loop.time()
     our_loop.run_until_complete(run_out_of_descriptors())
     [report] = reports.take()
     before = len(factory.made)
-    start = our_loop.time()
 
     async def main():
         while not factory.made:
@@ -274,7 +274,7 @@ def test_out_of_descriptors_it_reports_rests_and_goes_on(
     assert report['exception'].errno == errno.EMFILE
     assert isinstance(report['socket'], asyncio.trsock.TransportSocket)
     assert before == 0
-    assert 0.5 < elapsed < 3
+    assert elapsed >= 1
 
 
 def test_stop_and_start_while_it_rests(our_loop, reports, listening):

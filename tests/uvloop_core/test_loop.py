@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 import warnings
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Executor
 
 import pytest
 
@@ -367,9 +367,10 @@ def test_debug_mode_logs_a_slow_callback(loop, caplog):
     loop.call_soon(time.sleep, 0.02)
     loop.run_until_complete(answer())
 
-    message = caplog.records[0].getMessage()
-    assert message.startswith('Executing <Handle')
-    assert message.endswith('seconds')
+    # On a busy machine another one may be slow too.
+    slow = [text for text in caplog.messages if 'sleep' in text]
+    assert slow[0].startswith('Executing <Handle sleep')
+    assert slow[0].endswith('seconds')
 
 
 def test_debug_mode_logs_the_task_of_a_slow_step(loop, caplog):
@@ -380,8 +381,8 @@ def test_debug_mode_logs_the_task_of_a_slow_step(loop, caplog):
     loop.slow_callback_duration = 0.01
     loop.run_until_complete(slow())
 
-    message = caplog.records[0].getMessage()
-    assert message.startswith('Executing <Task finished')
+    slow_ones = [text for text in caplog.messages if 'slow()' in text]
+    assert slow_ones[0].startswith('Executing <Task finished')
 
 
 def test_debug_mode_tracks_origins_while_the_loop_runs(loop):
@@ -508,11 +509,8 @@ def test_run_in_executor_runs_in_a_thread_that_tells_whose_it_is():
 
 
 def test_only_a_thread_pool_may_be_the_default_executor(loop):
-    with ProcessPoolExecutor(1) as pool:
-        with pytest.raises(
-            TypeError, match=r'^executor must be ThreadPoolExe'
-        ):
-            loop.set_default_executor(pool)
+    with pytest.raises(TypeError, match=r'^executor must be ThreadPoolExe'):
+        loop.set_default_executor(Executor())
 
 
 def test_a_default_executor_that_was_shut_down_takes_no_work(loop):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
+import contextlib
+import queue
 import sys
 import threading
 import time
@@ -76,80 +77,97 @@ def test_single_calls_with_pauses_wake_the_loop_each_time(loop):
     loop.run_until_complete(main())
 
 
-def test_a_waiting_loop_starves_no_other_thread(loop):
-    """The thread beats while the loop waits, in turns with work too."""
-    beats = []
-    stop = threading.Event()
+# A loop that waits starves no other thread
+#
+# Nothing is timed, for the machine may be busy: the loop waits for what a
+# thread does only while the loop waits. If that kept the thread from running,
+# it would wait for ever, or until the timer that says so.
+
+
+@pytest.fixture
+def no_switches():
+    """Who runs goes on until it waits: no thread gets a turn otherwise."""
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1000)
+    yield
+    sys.setswitchinterval(interval)
+
+
+@contextlib.contextmanager
+def heart(loop):
+    """A function that waits for a thread to beat: to compute for a while."""
+    asked = queue.SimpleQueue()
 
     def beat():
-        while not stop.wait(0.001):
-            beats.append(time.monotonic())
+        while (future := asked.get()) is not None:
+            sum(range(10_000))
+            loop.call_soon_threadsafe(future.set_result, None)
 
-    async def main():
-        thread = threading.Thread(target=beat)
-        thread.start()
-        for _ in range(20):
-            await asyncio.sleep(0.01)
-        stop.set()
+    async def listen():
+        future = loop.create_future()
+        asked.put(future)
+        await future
+
+    thread = threading.Thread(target=beat)
+    thread.start()
+    try:
+        yield listen
+    finally:
+        asked.put(None)
         thread.join()
+
+
+@pytest.mark.parametrize('timer', [False, True], ids=['for ever', 'a timer'])
+def test_a_waiting_loop_starves_no_other_thread(loop, no_switches, timer):
+    async def main():
+        handle = loop.call_later(40, pytest.fail) if timer else None
+        with heart(loop) as listen:
+            for _ in range(200):
+                await listen()
+        if timer:
+            handle.cancel()
 
     loop.run_until_complete(main())
 
-    gaps = [b - a for a, b in itertools.pairwise(beats)]
-    assert len(beats) > 20
-    # The switch interval is 5 ms; the machine may be busy.
-    assert sorted(gaps)[len(gaps) // 2] < 0.01
 
-
-def test_a_loop_with_connections_to_accept_starves_no_other_thread(loop):
+def test_a_loop_that_adds_connections_starves_no_other_thread(
+    loop, no_switches
+):
     """libuv adds the sockets to its set in the turn that then waits."""
-    beats = []
-    stop = threading.Event()
-
-    def beat():
-        while not stop.wait(0.001):
-            beats.append(time.monotonic())
 
     async def main():
         server = await loop.create_server(asyncio.Protocol, '127.0.0.1', 0)
         address = server.sockets[0].getsockname()
-        thread = threading.Thread(target=beat)
-        thread.start()
-        for _ in range(20):
-            transport, _ = await loop.create_connection(
-                asyncio.Protocol, *address
-            )
-            await asyncio.sleep(0.01)
-            transport.close()
-        stop.set()
-        thread.join()
+        with heart(loop) as listen:
+            for _ in range(100):
+                transport, _ = await loop.create_connection(
+                    asyncio.Protocol, *address
+                )
+                await listen()
+                transport.close()
+                await listen()
         server.close()
         await server.wait_closed()
 
     loop.run_until_complete(main())
 
-    gaps = [b - a for a, b in itertools.pairwise(beats)]
-    assert len(beats) > 20
-    assert sorted(gaps)[len(gaps) // 2] < 0.01
 
-
-def test_a_loop_in_a_thread_waits_while_the_main_thread_computes(loop):
-    """Its timers come on time, within some switch intervals."""
-    late = []
+def test_a_thread_that_computes_does_not_starve_the_loop(loop):
+    """Its timers take some switch intervals, by the clock of the thread that
+    computes: if the machine is busy, that one stands still too."""
 
     async def main():
         for _ in range(20):
-            due = loop.time() + 0.005
             await asyncio.sleep(0.005)
-            late.append(loop.time() - due)
 
     thread = threading.Thread(target=loop.run_until_complete, args=(main(),))
+    began = time.thread_time()
     thread.start()
     while thread.is_alive():
         sum(range(1000))
-    thread.join()
 
-    assert sorted(late)[10] < 0.1
+    assert time.thread_time() - began < 20 * 0.1
+    thread.join()
 
 
 # What only the loop's own thread may call

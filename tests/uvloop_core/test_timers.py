@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 import weakref
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -70,14 +71,14 @@ def test_a_short_timer_is_not_rounded_up_to_a_millisecond(our_loop):
         late.append(our_loop.time() - began - 0.0003)
         our_loop.stop()
 
-    for _ in range(50):
+    # The portable build asks the kernel for milliseconds, rounded up.
+    limit = 0.0015 if os.environ.get('PROFILE') == 'portable' else 0.0005
+    # The best of them, and of many if the machine is busy.
+    while len(late) < 50 or (min(late) >= limit and len(late) < 2000):
         our_loop.call_later(0.0003, callback, our_loop.time())
         our_loop.run_forever()
 
-    # The portable build asks the kernel for milliseconds, rounded up.
-    rounding = 0.001 if os.environ.get('PROFILE') == 'portable' else 0
-    # The best of them: the machine may be busy.
-    assert 0 <= min(late) < 0.0005 + rounding
+    assert 0 <= min(late) < limit
 
 
 def test_call_at_is_exact(our_loop):
@@ -254,6 +255,24 @@ def test_cancelled_timers_do_not_pile_up(loop):
     assert not any(handle.cancelled() for handle in keep)
     for handle in keep:
         handle.cancel()
+
+
+def test_timers_that_another_thread_cancels_do_not_pile_up(our_loop):
+    """It does not tell the heap, which looks before it grows."""
+    refs = []
+
+    async def main():
+        with ThreadPoolExecutor(1) as pool:
+            for _ in range(20):
+                handles = [our_loop.call_later(60, int) for _ in range(50)]
+                refs.extend(map(weakref.ref, handles))
+                for handle in handles:
+                    pool.submit(handle.cancel).result()
+                del handle, handles
+
+    our_loop.run_until_complete(main())
+
+    assert sum(ref() is not None for ref in refs) <= 200
 
 
 def test_timers_are_still_in_order_after_many_were_cancelled(loop):

@@ -3,12 +3,12 @@
 #include <math.h>
 
 /* The freelist belongs to the loop's thread; before a run, to anyone (with a
- * GIL one at a time; without, a foreign thread is turned away before). */
+ * GIL one at a time; without, to who has taken the loop). */
 static bool
 is_cache_ours(const CallbackHost *host)
 {
     return !COMPAT_FREE_THREADED ||
-           host->border->thread == PyThread_get_thread_ident();
+           border_thread(host->border) == PyThread_get_thread_ident();
 }
 
 static Callback *
@@ -62,6 +62,7 @@ fill(Callback *callback,
 
     callback->host = host;
     callback->flags = 0;
+    callback->running = false;
     atomic_store_explicit(&callback->cancelled, false, memory_order_relaxed);
     atomic_store_explicit(
         &callback->phase, PHASE_PRIVATE, memory_order_relaxed);
@@ -159,25 +160,54 @@ callback_new_timer(CallbackHost *host,
     return timer;
 }
 
+/* What is to be called, taken out of a callback or copied from it: to be used
+ * without its lock. */
+typedef struct {
+    PyObject *callable; /* owned, or NULL */
+    PyObject *args;     /* owned, by `shape` */
+    uint8_t shape;
+} Call;
+
+static Call
+copy_call(Callback *callback)
+{
+    Call call;
+
+    Py_BEGIN_CRITICAL_SECTION(callback);
+    call.callable = Py_XNewRef(callback->callable);
+    call.args = Py_XNewRef(callback->args);
+    call.shape = callback->shape;
+    Py_END_CRITICAL_SECTION();
+    return call;
+}
+
+static void
+free_call(Call *call)
+{
+    Py_CLEAR(call->callable);
+    Py_CLEAR(call->args);
+}
+
+/* Its arguments as a tuple; new reference. */
+static PyObject *
+call_args(const Call *call)
+{
+    if (call->shape == ARGS_TUPLE) {
+        return Py_NewRef(call->args);
+    }
+    return args_new(&call->args, call->shape == ARGS_ONE ? 1 : 0);
+}
+
 /* asyncio's description, "name(args) at file:line"; new reference. */
 static PyObject *
-describe(State *st, Callback *callback)
+describe(State *st, const Call *call)
 {
-    PyObject *args = NULL;
+    PyObject *args = call_args(call);
     PyObject *text = NULL;
 
-    if (callback->shape == ARGS_TUPLE) {
-        args = Py_NewRef(callback->args);
-    }
-    else {
-        args = args_new(&callback->args, callback->shape == ARGS_ONE ? 1 : 0);
-    }
     if (args != NULL) {
-        text =
-            PyObject_CallFunctionObjArgs(st->objects[OBJECT_FORMAT_CALLBACK],
-                                         callback->callable,
-                                         args,
-                                         NULL);
+        text = PyObject_CallFunctionObjArgs(
+            st->objects[OBJECT_FORMAT_CALLBACK], call->callable, args, NULL);
         Py_DECREF(args);
     }
     return text;
@@ -187,11 +217,13 @@ static void
 report(Border *border, Callback *callback)
 {
     PyObject *exc = PyErr_GetRaisedException();
+    Call call = copy_call(callback);
     PyObject *text = NULL;
     PyObject *message = NULL;
 
     enter_leave(border);
-    text = describe(border->st, callback);
+    text = describe(border->st, &call);
+    free_call(&call);
     if (text != NULL) {
         message = PyUnicode_FromFormat("Exception in callback %U", text);
         Py_DECREF(text);
@@ -209,18 +241,46 @@ report(Border *border, Callback *callback)
     Py_XDECREF(message);
 }
 
-/* Drop callable and arguments; the context stays for get_context(). */
+/* Take callable and arguments out, unless they are being called; `text`, if
+ * it is not NULL, takes their place. The context stays for get_context(). */
 static void
-drop_call(Callback *callback)
+drop_call(Callback *callback, PyObject *text /* steals */)
 {
-    PyObject *callable = callback->callable;
-    PyObject *args = callback->args;
+    Call call = {NULL, text, ARGS_NONE};
 
-    callback->callable = NULL;
-    callback->args = NULL;
-    callback->shape = ARGS_NONE;
-    Py_XDECREF(callable);
-    Py_XDECREF(args);
+    Py_BEGIN_CRITICAL_SECTION(callback);
+    if (!callback->running) {
+        call = (Call){callback->callable, callback->args, callback->shape};
+        callback->callable = NULL;
+        callback->args = text;
+        callback->shape = text == NULL ? ARGS_NONE : ARGS_REPR;
+    }
+    Py_END_CRITICAL_SECTION();
+    free_call(&call);
+}
+
+/* Whether there is something to call: it stays until end_run(). */
+static bool
+begin_run(Callback *callback)
+{
+    bool found = false;
+
+    Py_BEGIN_CRITICAL_SECTION(callback);
+    found = callback->callable != NULL;
+    callback->running = found;
+    Py_END_CRITICAL_SECTION();
+    return found;
+}
+
+static void
+end_run(Callback *callback)
+{
+    Py_BEGIN_CRITICAL_SECTION(callback);
+    callback->running = false;
+    Py_END_CRITICAL_SECTION();
+    if (callback_is_cancelled(callback)) {
+        drop_call(callback, NULL); /* cancel() left it to us */
+    }
 }
 
 /* ---- a call that other threads may wait for ---- */
@@ -328,21 +388,11 @@ drop_gate(Callback *callback)
     }
 }
 
-/* True if another thread runs the loop that the callback waits for. */
-static bool
-is_foreign(Callback *callback)
-{
-    CallbackHost *host = callback->host;
-    unsigned long runner = host == NULL ? 0 : host->border->thread;
-
-    return runner != 0 && runner != PyThread_get_thread_ident();
-}
-
 void
 callback_run(Border *border, Callback *callback)
 {
     /* Slot 0 is the callee's to use for `self`. */
-    PyObject *stack[2] = {NULL, callback->args};
+    PyObject *stack[2] = {NULL, NULL};
     PyObject *const *args = stack + 1;
     size_t nargsf = PY_VECTORCALL_ARGUMENTS_OFFSET;
     PyObject *result = NULL;
@@ -351,9 +401,14 @@ callback_run(Border *border, Callback *callback)
                   atomic_load_explicit(&callback->phase,
                                        memory_order_relaxed) != PHASE_PRIVATE;
 
-    if (callback->callable == NULL || (shared && !begin_shared(callback))) {
+    if (!begin_run(callback)) {
         return; /* cancelled */
     }
+    if (shared && !begin_shared(callback)) {
+        end_run(callback); /* cancelled just now */
+        return;            /* cancelled */
+    }
+    stack[1] = callback->args;
     if (callback->shape == ARGS_ONE) {
         nargsf |= 1;
     }
@@ -361,7 +416,6 @@ callback_run(Border *border, Callback *callback)
         args = &PyTuple_GET_ITEM(callback->args, 0);
         nargsf = (size_t)PyTuple_GET_SIZE(callback->args);
     }
-    callback->flags |= CALLBACK_RUNNING;
     result = enter_call(
         border, callback->context, callback->callable, args, nargsf);
     if (result == NULL) {
@@ -370,13 +424,18 @@ callback_run(Border *border, Callback *callback)
     else {
         Py_DECREF(result);
     }
-    callback->flags &= (uint8_t)~CALLBACK_RUNNING;
     if (shared) {
         end_shared(border, callback);
     }
-    if (callback_is_cancelled(callback)) {
-        drop_call(callback); /* cancel() left it to us */
-    }
+    end_run(callback);
+}
+
+void
+callback_leave(Callback *callback)
+{
+    Py_BEGIN_CRITICAL_SECTION(callback);
+    callback->host = NULL;
+    Py_END_CRITICAL_SECTION();
 }
 
 void
@@ -386,9 +445,9 @@ callback_release(CallbackHost *host, Callback *callback)
     Callback **cache = timer ? host->timers : host->plain;
     unsigned *count = timer ? &host->timer_count : &host->plain_count;
 
-    callback->host = NULL;
+    callback_leave(callback);
     if (callback->shape != ARGS_REPR) {
-        drop_call(callback);
+        drop_call(callback, NULL);
     }
     if (object_is_ours((PyObject *)callback) && *count < CALLBACK_CACHE &&
         callback->weakrefs == NULL && callback->source_traceback == NULL &&
@@ -411,29 +470,30 @@ callback_release(CallbackHost *host, Callback *callback)
 void
 callback_cancel(Callback *callback)
 {
-    State *st = callback->host == NULL ? NULL : callback->host->border->st;
+    State *st = NULL;
     PyObject *text = NULL;
 
     if (callback_is_cancelled(callback)) {
         return;
     }
-    if (st != NULL && callback->host->border->debug &&
-        callback->callable != NULL) {
-        text = describe(st, callback); /* what repr() says from now on */
+    Py_BEGIN_CRITICAL_SECTION(callback);
+    if (callback->host != NULL && callback->host->border->debug) {
+        st = callback->host->border->st;
+    }
+    Py_END_CRITICAL_SECTION();
+    if (st != NULL) {
+        Call call = copy_call(callback);
+
+        if (call.callable != NULL) {
+            text = describe(st, &call); /* what repr() says from now on */
+        }
+        free_call(&call);
         if (text == NULL) {
             PyErr_Clear(); /* repr() is then the short one */
         }
     }
     atomic_store_explicit(&callback->cancelled, true, memory_order_release);
-    if (callback->flags & CALLBACK_RUNNING) {
-        Py_XDECREF(text);
-        return; /* callback_run drops the rest */
-    }
-    drop_call(callback);
-    if (text != NULL) {
-        callback->args = text;
-        callback->shape = ARGS_REPR;
-    }
+    drop_call(callback, text);
 }
 
 void
@@ -479,6 +539,29 @@ callback_host_free(CallbackHost *host)
 
 /* ---- Python entry points ---- */
 
+/* The thread that has the loop whose queue holds the callback; 0: none. */
+static unsigned long
+loop_thread(Callback *callback)
+{
+    unsigned long thread = 0;
+
+    Py_BEGIN_CRITICAL_SECTION(callback);
+    if (callback->host != NULL) {
+        thread = border_thread(callback->host->border);
+    }
+    Py_END_CRITICAL_SECTION();
+    return thread;
+}
+
+/* True if another thread has the loop that the callback waits for. */
+static bool
+is_foreign(Callback *callback)
+{
+    unsigned long runner = loop_thread(callback);
+
+    return runner != 0 && runner != PyThread_get_thread_ident();
+}
+
 PyDoc_STRVAR(cancel_doc,
              "cancel($self, /)\n--\n\n"
              "Cancel the callback. Any thread may call it; after the callback "
@@ -489,8 +572,10 @@ cancel_meth(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
     Callback *callback = CAST(Callback, self);
     CallbackHost *host = NULL;
+    unsigned long runner = loop_thread(callback);
+    bool is_owner = runner == PyThread_get_thread_ident();
 
-    if (is_foreign(callback)) {
+    if (runner != 0 && !is_owner) {
         if (COMPAT_HANDLES_WAIT &&
             !change_phase(callback, PHASE_DUE, PHASE_CANCELLED) &&
             wait_for_end(callback) < 0) {
@@ -505,6 +590,9 @@ cancel_meth(PyObject *self, PyObject *Py_UNUSED(ignored))
         Py_RETURN_NONE;
     }
     callback_cancel(callback);
+    if (COMPAT_FREE_THREADED && !is_owner) {
+        Py_RETURN_NONE; /* the heap is not ours, it comes across it */
+    }
     host = callback->host; /* dropping the call may have closed the loop */
     if (host != NULL && callback->flags & CALLBACK_HEAPED) {
         host->timer_cancelled(host->border->loop, (TimerCallback *)callback);
@@ -535,29 +623,63 @@ PyDoc_STRVAR(get_context_doc,
 static PyObject *
 get_context_meth(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
-    PyObject *context = CAST(Callback, self)->context;
+    PyObject *context = NULL;
 
-    return Py_NewRef(context == NULL ? Py_None : context);
+    Py_BEGIN_CRITICAL_SECTION(self);
+    context = Py_XNewRef(CAST(Callback, self)->context);
+    Py_END_CRITICAL_SECTION();
+    return context == NULL ? Py_NewRef(Py_None) : context;
 }
 
 PyDoc_STRVAR(run_doc,
              "_run($self, /)\n--\n\n"
              "Run the callback now, as the loop would.");
 
+/* Whose loop this thread has from now on, for _run(): 1 if it had not before,
+ * 0 if it had (or with a GIL, which does it), -1 with RuntimeError. */
+static int
+take_loop(Callback *callback)
+{
+    int taken = 0;
+
+    Py_BEGIN_CRITICAL_SECTION(callback);
+    if (COMPAT_FREE_THREADED && callback->host != NULL &&
+        border_thread(callback->host->border) != PyThread_get_thread_ident()) {
+        taken = border_take(callback->host->border) ? 1 : -1;
+    }
+    Py_END_CRITICAL_SECTION();
+    if (taken < 0) {
+        PyErr_SetString(PyExc_RuntimeError,
+                        "another thread runs the callback's loop");
+    }
+    return taken;
+}
+
 static PyObject *
 run_meth(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
     Callback *callback = CAST(Callback, self);
-    CallbackHost *host = callback->host;
+    int taken = take_loop(callback);
+    Border *border = NULL;
+    PyObject *loop = NULL;
     PyObject *outer = NULL;
 
-    if (host != NULL) {
+    if (taken < 0) {
+        return NULL;
+    }
+    if (callback->host != NULL) {
+        border = callback->host->border;
+        loop = Py_NewRef(border->loop); /* the callback may drop it */
         /* Inside of whatever the loop has entered. */
-        outer = host->border->context;
-        host->border->context = NULL;
-        callback_run(host->border, callback);
-        enter_leave(host->border);
-        host->border->context = outer;
+        outer = border->context;
+        border->context = NULL;
+        callback_run(border, callback);
+        enter_leave(border);
+        border->context = outer;
+        if (taken > 0) {
+            border_drop(border);
+        }
+        Py_DECREF(loop);
     }
     Py_RETURN_NONE;
 }
@@ -586,31 +708,36 @@ class_get(PyObject *self, void *Py_UNUSED(closure))
 static PyObject *
 callback_get(PyObject *self, void *Py_UNUSED(closure))
 {
-    PyObject *callable = CAST(Callback, self)->callable;
+    Call call = copy_call(CAST(Callback, self));
 
-    return Py_NewRef(callable == NULL ? Py_None : callable);
+    Py_XDECREF(call.args);
+    return call.callable == NULL ? Py_NewRef(Py_None) : call.callable;
 }
 
 static PyObject *
 args_get(PyObject *self, void *Py_UNUSED(closure))
 {
-    Callback *callback = CAST(Callback, self);
+    Call call = copy_call(CAST(Callback, self));
+    PyObject *args =
+        call.callable == NULL ? Py_NewRef(Py_None) : call_args(&call);
 
-    if (callback->callable == NULL) {
-        Py_RETURN_NONE;
-    }
-    if (callback->shape == ARGS_TUPLE) {
-        return Py_NewRef(callback->args);
-    }
-    return args_new(&callback->args, callback->shape == ARGS_ONE ? 1 : 0);
+    free_call(&call);
+    return args;
 }
 
 static PyObject *
 loop_get(PyObject *self, void *Py_UNUSED(closure))
 {
-    CallbackHost *host = CAST(Callback, self)->host;
+    Callback *callback = CAST(Callback, self);
+    PyObject *loop = Py_None;
 
-    return Py_NewRef(host == NULL ? Py_None : host->border->loop);
+    Py_BEGIN_CRITICAL_SECTION(self);
+    if (callback->host != NULL) {
+        loop = callback->host->border->loop;
+    }
+    Py_INCREF(loop);
+    Py_END_CRITICAL_SECTION();
+    return loop;
 }
 
 static PyObject *
@@ -665,15 +792,17 @@ callback_tp_repr(PyObject *self)
     const char *name =
         callback->flags & CALLBACK_TIMER ? "TimerHandle" : "Handle";
     const char *state = callback_is_cancelled(callback) ? " cancelled" : "";
+    Call call;
 
     if (st == NULL) {
         return NULL;
     }
-    if (callback->shape == ARGS_REPR) {
-        what = PyUnicode_FromFormat(" %U", callback->args);
+    call = copy_call(callback);
+    if (call.shape == ARGS_REPR) {
+        what = PyUnicode_FromFormat(" %U", call.args);
     }
-    else if (callback->callable != NULL) {
-        PyObject *description = describe(st, callback);
+    else if (call.callable != NULL) {
+        PyObject *description = describe(st, &call);
 
         if (description != NULL) {
             what = PyUnicode_FromFormat(" %U", description);
@@ -683,6 +812,7 @@ callback_tp_repr(PyObject *self)
     else {
         what = PyUnicode_FromString("");
     }
+    free_call(&call);
     source = what == NULL ? NULL : describe_source(callback);
     if (source != NULL) {
         PyObject *when = NULL;
@@ -722,7 +852,7 @@ callback_tp_clear(PyObject *self)
 {
     Callback *callback = CAST(Callback, self);
 
-    drop_call(callback);
+    drop_call(callback, NULL);
     Py_CLEAR(callback->context);
     Py_CLEAR(callback->source_traceback);
     return 0;
@@ -795,18 +925,21 @@ timer_tp_hash(PyObject *self)
 static int
 timer_equals(TimerCallback *a, TimerCallback *b)
 {
+    Call one = copy_call(&a->base);
+    Call other = copy_call(&b->base);
     int same =
-        a->seconds == b->seconds && a->base.shape == b->base.shape &&
+        a->seconds == b->seconds && one.shape == other.shape &&
         callback_is_cancelled(&a->base) == callback_is_cancelled(&b->base) &&
-        (a->base.callable == NULL) == (b->base.callable == NULL);
+        (one.callable == NULL) == (other.callable == NULL);
 
-    if (same && a->base.callable != NULL) {
-        same = PyObject_RichCompareBool(
-            a->base.callable, b->base.callable, Py_EQ);
+    if (same && one.callable != NULL) {
+        same = PyObject_RichCompareBool(one.callable, other.callable, Py_EQ);
     }
-    if (same == 1 && a->base.args != NULL && b->base.args != NULL) {
-        same = PyObject_RichCompareBool(a->base.args, b->base.args, Py_EQ);
+    if (same == 1 && one.args != NULL && other.args != NULL) {
+        same = PyObject_RichCompareBool(one.args, other.args, Py_EQ);
     }
+    free_call(&one);
+    free_call(&other);
     return same;
 }
 

@@ -18,6 +18,8 @@
 
 typedef struct CallbackHost CallbackHost;
 
+/* Without a GIL, callable, context, args, shape, host and running are under
+ * the object's own lock: any thread may cancel it and look at it. */
 typedef struct {
     PyObject_HEAD
     PyObject *callable;         /* owned; NULL once run or cancelled */
@@ -28,6 +30,7 @@ typedef struct {
     PyObject *weakrefs;
     uint8_t shape;            /* ARGS_* */
     uint8_t flags;            /* CALLBACK_*; owner thread only */
+    bool running;             /* cancel() must not drop what is being called */
     atomic_bool cancelled;    /* any thread may set it */
     atomic_uchar phase;       /* PHASE_*: where it is, for other threads */
     _Atomic(PyObject *) gate; /* owned: a lock that is held while it runs, made
@@ -42,12 +45,11 @@ enum {
 };
 
 enum {
-    CALLBACK_RUNNING = 1, /* being run: cancel() must not clear it */
-    CALLBACK_QUEUED = 2,  /* a reader or writer that is in the ready ring */
-    CALLBACK_FD = 4,      /* a reader or writer: stays usable after a run */
-    CALLBACK_TIMER = 8,   /* a TimerCallback */
-    CALLBACK_HEAPED = 16, /* in the timers' heap */
-    CALLBACK_COUNTED = 32 /* the heap knows that it is cancelled */
+    CALLBACK_QUEUED = 1,  /* a reader or writer that is in the ready ring */
+    CALLBACK_FD = 2,      /* a reader or writer: stays usable after a run */
+    CALLBACK_TIMER = 4,   /* a TimerCallback */
+    CALLBACK_HEAPED = 8,  /* in the timers' heap */
+    CALLBACK_COUNTED = 16 /* the heap knows that it is cancelled */
 };
 
 enum {
@@ -107,8 +109,11 @@ void callback_run(Border *border, Callback *callback);
  * nobody else holds it. May run Python code. */
 void callback_release(CallbackHost *host, Callback *callback /* steals */);
 
-/* Cancel for good, on the owner thread. May run Python code. */
+/* Cancel for good. May run Python code. */
 void callback_cancel(Callback *callback);
+
+/* No queue holds it any more. */
+void callback_leave(Callback *callback);
 
 static inline bool
 callback_is_cancelled(Callback *callback)

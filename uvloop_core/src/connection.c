@@ -317,7 +317,7 @@ connection_open(const ConnectionKind *kind,
         return NULL;
     }
     transport = open_connection(kind, &given);
-    Py_DECREF(given.open.context);
+    transport_open_done(&given.open);
     return transport;
 }
 

@@ -1,5 +1,20 @@
 #include "enter.h"
 
+bool
+border_take(Border *border)
+{
+    unsigned long nobody = 0;
+
+    return atomic_compare_exchange_strong(
+        &border->thread, &nobody, PyThread_get_thread_ident());
+}
+
+void
+border_drop(Border *border)
+{
+    atomic_store_explicit(&border->thread, 0, memory_order_release);
+}
+
 /* Enter `context` unless it is entered already; 0 or -1. */
 static int
 enter_context(Border *border, PyObject *context)

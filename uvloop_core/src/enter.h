@@ -4,19 +4,42 @@
 #ifndef UVLOOP_CORE_ENTER_H
 #define UVLOOP_CORE_ENTER_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 
 #include "state.h"
 
 /* One a loop, embedded in it. */
 typedef struct {
-    State *st;            /* borrowed: the module outlives its loops */
-    PyObject *loop;       /* borrowed: it embeds this struct */
-    PyObject *context;    /* owned: the context that is entered now, or NULL */
-    PyObject *fatal;      /* owned: what run_forever shall raise, or NULL */
-    unsigned long thread; /* ident of the thread that runs it; 0: none */
+    State *st;         /* borrowed: the module outlives its loops */
+    PyObject *loop;    /* borrowed: it embeds this struct */
+    PyObject *context; /* owned: the context that is entered now, or NULL */
+    PyObject *fatal;   /* owned: what run_forever shall raise, or NULL */
+    /* Ident of the thread that runs the loop, or (only without a GIL) uses it
+     * while it does not run; 0: none. Any thread may look. */
+    atomic_ulong thread;
+    atomic_bool running;
     bool debug;
 } Border;
+
+/* The thread above. */
+static inline unsigned long
+border_thread(Border *border)
+{
+    return atomic_load_explicit(&border->thread, memory_order_acquire);
+}
+
+static inline bool
+border_is_running(Border *border)
+{
+    return atomic_load_explicit(&border->running, memory_order_acquire);
+}
+
+/* Take the loop for this thread: true, or false if another one has it. */
+bool border_take(Border *border);
+
+/* Give it back. */
+void border_drop(Border *border);
 
 /* In the debug profile: that the caller holds a thread state (the GIL). Every
  * libuv callback begins with it. */

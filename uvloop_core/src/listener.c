@@ -337,32 +337,36 @@ listener_tp_init(PyObject *self, PyObject *args, PyObject *kwargs)
     return 0;
 }
 
-/* 0, or -1 with RuntimeError. */
+/* loop_enter() of a listener that has a loop. */
 static int
-check_usable(Listener *listener)
+enter(Listener *listener)
 {
     if (listener->loop == NULL) {
         PyErr_SetString(PyExc_RuntimeError, "__init__() was not called");
         return -1;
     }
-    return loop_check_thread(listener_loop(listener));
+    return loop_enter(listener_loop(listener));
 }
 
 static PyObject *
 start_meth(PyObject *self, PyObject *unused)
 {
     Listener *listener = CAST(Listener, self);
+    int entered = enter(listener);
+    int err = 0;
 
     (void)unused;
-    if (check_usable(listener) < 0 ||
-        loop_check_closed(listener_loop(listener)) < 0) {
+    if (entered < 0) {
         return NULL;
     }
-    if (!listener->serving) {
-        if (!listener->resting && watch(listener) < 0) {
-            return NULL;
-        }
-        listener->serving = 1;
+    err = loop_check_closed(listener_loop(listener));
+    if (err == 0 && !listener->serving) {
+        err = listener->resting ? 0 : watch(listener);
+        listener->serving = err == 0 ? 1 : 0;
+    }
+    loop_leave(listener_loop(listener), entered);
+    if (err < 0) {
+        return NULL;
     }
     Py_RETURN_NONE;
 }
@@ -371,9 +375,10 @@ static PyObject *
 stop_meth(PyObject *self, PyObject *unused)
 {
     Listener *listener = CAST(Listener, self);
+    int entered = enter(listener);
 
     (void)unused;
-    if (check_usable(listener) < 0) {
+    if (entered < 0) {
         return NULL;
     }
     if (listener->serving) {
@@ -382,6 +387,7 @@ stop_meth(PyObject *self, PyObject *unused)
             unwatch(listener);
         }
     }
+    loop_leave(listener_loop(listener), entered);
     Py_RETURN_NONE;
 }
 

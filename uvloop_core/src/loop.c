@@ -16,20 +16,58 @@ loop_check_closed(Loop *loop)
     return 0;
 }
 
+/* -1 with RuntimeError. */
+static int
+refuse_thread(void)
+{
+    PyErr_SetString(PyExc_RuntimeError,
+                    "Non-thread-safe operation invoked on an event loop "
+                    "other than the current one");
+    return -1;
+}
+
 int
 loop_check_thread(Loop *loop)
 {
-    unsigned long runner = loop->border.thread;
+    unsigned long thread = border_thread(&loop->border);
 
-    if ((COMPAT_FREE_THREADED || loop->border.debug) && runner != 0 &&
-        runner != PyThread_get_thread_ident() &&
+    if ((COMPAT_FREE_THREADED || loop->border.debug) && thread != 0 &&
+        thread != PyThread_get_thread_ident() &&
         !poll_is_foreign(&loop->poll) /* forked: that thread is not here */) {
-        PyErr_SetString(PyExc_RuntimeError,
-                        "Non-thread-safe operation invoked on an event loop "
-                        "other than the current one");
-        return -1;
+        return refuse_thread();
     }
     return 0;
+}
+
+/* Take the loop for this thread: what loop_enter() returns. */
+static int
+take(Loop *loop)
+{
+    loop_touch(loop); /* in a forked child, who had it is not here */
+    if (border_thread(&loop->border) == PyThread_get_thread_ident()) {
+        return 0;
+    }
+    return border_take(&loop->border) ? 1 : refuse_thread();
+}
+
+int
+loop_enter(Loop *loop)
+{
+    return COMPAT_FREE_THREADED ? take(loop) : loop_check_thread(loop);
+}
+
+int
+loop_enter_unchecked(Loop *loop)
+{
+    return COMPAT_FREE_THREADED ? loop_enter(loop) : 0;
+}
+
+void
+loop_leave(Loop *loop, int entered)
+{
+    if (entered > 0) {
+        border_drop(&loop->border);
+    }
 }
 
 /* ---- fds and their owners ---- */
@@ -75,8 +113,9 @@ loop_touch(Loop *loop)
         poll_is_polling(&loop->poll)) {
         return;
     }
-    if (loop->border.thread != PyThread_get_thread_ident()) {
-        loop->border.thread = 0; /* who ran it stayed in the parent */
+    if (border_thread(&loop->border) != PyThread_get_thread_ident()) {
+        loop->border.running = false; /* who ran it stayed in the parent */
+        border_drop(&loop->border);
     }
     inbox_forked(&loop->inbox);
     if (uv_loop_fork(&loop->uv) < 0) {
@@ -146,7 +185,7 @@ timer_cancelled(PyObject *loop, TimerCallback *timer)
 static void
 settle(Loop *loop, Callback *callback)
 {
-    if (loop->border.thread == 0) {
+    if (!border_is_running(&loop->border)) {
         callback_settle(callback);
     }
 }
@@ -260,14 +299,18 @@ static const short soon_names[] = {NAME_callback, NAME_context};
 static const short later_names[] = {NAME_delay, NAME_callback, NAME_context};
 static const short at_names[] = {NAME_when, NAME_callback, NAME_context};
 
-/* What only debug mode (and a free-threaded build) looks at; 0 or -1. */
+/* loop_enter(), and what debug mode looks at. */
 static int
-check_debug(Loop *loop, PyObject *callable, const char *method)
+enter_checked(Loop *loop, PyObject *callable, const char *method)
 {
-    if (loop_check_thread(loop) < 0) {
+    int entered = loop_enter(loop);
+
+    if (entered >= 0 && loop->border.debug &&
+        check_callback(loop, callable, method) < 0) {
+        loop_leave(loop, entered);
         return -1;
     }
-    return loop->border.debug ? check_callback(loop, callable, method) : 0;
+    return entered;
 }
 
 PyDoc_STRVAR(
@@ -288,20 +331,24 @@ call_soon_meth(PyObject *self,
     Loop *loop = CAST(Loop, self);
     Callback *callback = NULL;
     Call call;
+    int entered = 0;
 
     if (parse_call(
             loop, "call_soon", soon_names, 1, args, nargs, kwnames, &call) <
-            0 ||
-        check_debug(loop, call.args[0], "call_soon") < 0) {
+        0) {
+        return NULL;
+    }
+    entered = enter_checked(loop, call.args[0], "call_soon");
+    if (entered < 0) {
         return NULL;
     }
     callback =
         push(loop, call.args[0], call.context, call.args + 1, call.nargs - 1);
-    if (callback == NULL) {
-        return NULL;
+    if (callback != NULL) {
+        Py_INCREF(callback);
+        settle(loop, callback);
     }
-    Py_INCREF(callback);
-    settle(loop, callback);
+    loop_leave(loop, entered);
     return (PyObject *)callback;
 }
 
@@ -360,9 +407,9 @@ call_soon_threadsafe_meth(PyObject *self,
     return NULL;
 }
 
-/* The common part of call_later and call_at. */
+/* The typed part of call_later and call_at. */
 static PyObject *
-call_timer(Loop *loop, double seconds, const Call *call)
+push_timer(Loop *loop, double seconds, const Call *call)
 {
     TimerCallback *timer = NULL;
 
@@ -386,6 +433,20 @@ call_timer(Loop *loop, double seconds, const Call *call)
     Py_INCREF(timer);
     settle(loop, &timer->base);
     return (PyObject *)timer;
+}
+
+/* The common part of the two. */
+static PyObject *
+call_timer(Loop *loop, double seconds, const Call *call, const char *method)
+{
+    PyObject *timer = NULL;
+    int entered = enter_checked(loop, call->args[1], method);
+
+    if (entered >= 0) {
+        timer = push_timer(loop, seconds, call);
+        loop_leave(loop, entered);
+    }
+    return timer;
 }
 
 PyDoc_STRVAR(call_later_doc,
@@ -416,11 +477,11 @@ call_later_meth(PyObject *self,
         return NULL;
     }
     delay = PyFloat_AsDouble(call.args[0]);
-    if ((delay == -1.0 && PyErr_Occurred()) ||
-        check_debug(loop, call.args[1], "call_later") < 0) {
+    if (delay == -1.0 && PyErr_Occurred()) {
         return NULL;
     }
-    return call_timer(loop, (double)loop_now() / 1e9 + delay, &call);
+    return call_timer(
+        loop, (double)loop_now() / 1e9 + delay, &call, "call_later");
 }
 
 PyDoc_STRVAR(call_at_doc,
@@ -447,11 +508,10 @@ call_at_meth(PyObject *self,
         return NULL;
     }
     when = PyFloat_AsDouble(call.args[0]);
-    if ((when == -1.0 && PyErr_Occurred()) ||
-        check_debug(loop, call.args[1], "call_at") < 0) {
+    if (when == -1.0 && PyErr_Occurred()) {
         return NULL;
     }
-    return call_timer(loop, when, &call);
+    return call_timer(loop, when, &call, "call_at");
 }
 
 PyDoc_STRVAR(time_doc,
@@ -483,6 +543,7 @@ watch(Loop *loop,
 {
     Callback *callback = NULL;
     int fd = -1;
+    int entered = 0;
 
     if (nargs < 2) {
         return PyErr_Format(PyExc_TypeError,
@@ -490,8 +551,11 @@ watch(Loop *loop,
                             method,
                             nargs);
     }
-    if (loop_check_closed(loop) < 0 || loop_check_thread(loop) < 0 ||
-        parse_fd(args[0], &fd) < 0) {
+    if (loop_check_closed(loop) < 0 || parse_fd(args[0], &fd) < 0) {
+        return NULL;
+    }
+    entered = loop_enter(loop);
+    if (entered < 0) {
         return NULL;
     }
     loop_touch(loop);
@@ -502,6 +566,7 @@ watch(Loop *loop,
     if (callback != NULL) {
         settle(loop, callback);
     }
+    loop_leave(loop, entered);
     return (PyObject *)callback;
 }
 
@@ -509,12 +574,20 @@ static PyObject *
 unwatch(Loop *loop, WatchKind kind, PyObject *arg)
 {
     int fd = -1;
+    int entered = 0;
+    int found = 0;
 
-    if (loop_check_thread(loop) < 0 || parse_fd(arg, &fd) < 0) {
+    if (parse_fd(arg, &fd) < 0) {
+        return NULL;
+    }
+    entered = loop_enter(loop);
+    if (entered < 0) {
         return NULL;
     }
     loop_touch(loop);
-    return PyBool_FromLong(poll_unwatch(&loop->poll, fd, kind));
+    found = poll_unwatch(&loop->poll, fd, kind);
+    loop_leave(loop, entered);
+    return PyBool_FromLong(found);
 }
 
 PyDoc_STRVAR(add_reader_doc,
@@ -567,14 +640,22 @@ PyDoc_STRVAR(owner_doc,
 static PyObject *
 owner_meth(PyObject *self, PyObject *arg)
 {
-    Handle *owner = NULL;
+    Loop *loop = CAST(Loop, self);
+    PyObject *owner = NULL;
     int fd = -1;
+    int entered = 0;
 
     if (parse_fd(arg, &fd) < 0) {
         return NULL;
     }
-    owner = loop_owner(CAST(Loop, self), fd);
-    return Py_NewRef(owner == NULL ? Py_None : (PyObject *)owner);
+    entered = loop_enter_unchecked(loop);
+    if (entered < 0) {
+        return NULL;
+    }
+    owner = (PyObject *)loop_owner(loop, fd);
+    owner = Py_NewRef(owner == NULL ? Py_None : owner);
+    loop_leave(loop, entered);
+    return owner;
 }
 
 /* ---- running and closing ---- */
@@ -589,16 +670,24 @@ static PyObject *
 run_meth(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
     Loop *loop = CAST(Loop, self);
+    int entered = 0;
+    int err = 0;
 
     if (loop_check_closed(loop) < 0) {
         return NULL;
     }
-    if (loop->border.thread != 0) {
+    if (border_is_running(&loop->border)) {
         PyErr_SetString(PyExc_RuntimeError,
                         "This event loop is already running");
         return NULL;
     }
-    if (run_loop(loop) < 0) {
+    entered = take(loop);
+    if (entered < 0) {
+        return NULL;
+    }
+    err = run_loop(loop);
+    loop_leave(loop, entered);
+    if (err < 0) {
         return NULL;
     }
     Py_RETURN_NONE;
@@ -612,8 +701,15 @@ PyDoc_STRVAR(stop_doc,
 static PyObject *
 stop_meth(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
-    CAST(Loop, self)->stopping = true;
-    CAST(Loop, self)->poll.hurry = true; /* it may be about to wait */
+    Loop *loop = CAST(Loop, self);
+    int entered = loop_enter_unchecked(loop);
+
+    if (entered < 0) {
+        return NULL;
+    }
+    loop->stopping = true;
+    loop->poll.hurry = true; /* it may be about to wait */
+    loop_leave(loop, entered);
     Py_RETURN_NONE;
 }
 
@@ -650,13 +746,19 @@ static PyObject *
 close_meth(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
     Loop *loop = CAST(Loop, self);
+    int entered = 0;
 
-    if (loop->border.thread != 0) {
+    if (border_is_running(&loop->border)) {
         PyErr_SetString(PyExc_RuntimeError,
                         "Cannot close a running event loop");
         return NULL;
     }
+    entered = take(loop);
+    if (entered < 0) {
+        return NULL;
+    }
     close_loop(loop);
+    loop_leave(loop, entered);
     Py_RETURN_NONE;
 }
 
@@ -666,7 +768,7 @@ PyDoc_STRVAR(is_running_doc,
 static PyObject *
 is_running_meth(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
-    return PyBool_FromLong(CAST(Loop, self)->border.thread != 0);
+    return PyBool_FromLong(border_is_running(&CAST(Loop, self)->border));
 }
 
 PyDoc_STRVAR(
@@ -700,6 +802,20 @@ set_debug_meth(PyObject *self, PyObject *arg)
         return NULL;
     }
     CAST(Loop, self)->border.debug = enabled;
+    Py_RETURN_NONE;
+}
+
+PyDoc_STRVAR(check_thread_doc,
+             "_check_thread($self, /)\n--\n\n"
+             "Raise RuntimeError as call_soon() would, if this is another "
+             "thread than the one that runs the loop.");
+
+static PyObject *
+check_thread_meth(PyObject *self, PyObject *Py_UNUSED(ignored))
+{
+    if (loop_check_thread(CAST(Loop, self)) < 0) {
+        return NULL;
+    }
     Py_RETURN_NONE;
 }
 
@@ -751,9 +867,11 @@ libuv_loop_meth(PyObject *self, PyObject *Py_UNUSED(ignored))
 static PyObject *
 thread_id_get(PyObject *self, void *Py_UNUSED(closure))
 {
-    unsigned long thread = CAST(Loop, self)->border.thread;
+    Border *border = &CAST(Loop, self)->border;
 
-    return thread == 0 ? Py_NewRef(Py_None) : PyLong_FromUnsignedLong(thread);
+    return border_is_running(border)
+               ? PyLong_FromUnsignedLong(border_thread(border))
+               : Py_NewRef(Py_None);
 }
 
 static PyObject *
@@ -896,7 +1014,7 @@ loop_tp_finalize(PyObject *self)
     Loop *loop = CAST(Loop, self);
     PyObject *pending = NULL;
 
-    if (!loop->open || loop->border.thread != 0) {
+    if (!loop->open || border_is_running(&loop->border)) {
         return;
     }
     pending = PyErr_GetRaisedException();
@@ -961,6 +1079,7 @@ static PyMethodDef loop_methods[] = {
     {"is_closed", is_closed_meth, METH_NOARGS, is_closed_doc},
     {"get_debug", get_debug_meth, METH_NOARGS, get_debug_doc},
     {"_set_debug", set_debug_meth, METH_O, set_debug_doc},
+    {"_check_thread", check_thread_meth, METH_NOARGS, check_thread_doc},
     {"_run", run_meth, METH_NOARGS, run_doc},
     {"_close", close_meth, METH_NOARGS, close_doc},
     {"_add_reader", METHOD(add_reader_meth), METH_FASTCALL, add_reader_doc},

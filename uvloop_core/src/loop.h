@@ -58,6 +58,18 @@ typedef struct Loop {
 int loop_check_closed(Loop *loop);
 int loop_check_thread(Loop *loop);
 
+/* Every entry point from Python that works on the loop, or on what it holds,
+ * is between these two. The thread is checked; without a GIL, a loop that
+ * does not run is moreover taken: by one thread at a time. Returns -1 with
+ * RuntimeError if another one has it, else what loop_leave() is to be given.
+ * May be nested. */
+int loop_enter(Loop *loop);
+void loop_leave(Loop *loop, int entered);
+
+/* The same for what asyncio lets any thread do, in debug mode too: checked
+ * only without a GIL. */
+int loop_enter_unchecked(Loop *loop);
+
 /* loop.time() in nanoseconds. */
 static inline int64_t
 loop_now(void)

@@ -402,7 +402,7 @@ open_from_args(PyObject *module,
     }
     transport =
         open_pipe(open.loop, kind, out[1], out[2], open.waiter, open.context);
-    Py_DECREF(open.context);
+    transport_open_done(&open);
     return transport;
 }
 

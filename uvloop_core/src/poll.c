@@ -207,7 +207,7 @@ static void
 drop(Callback *callback)
 {
     callback_cancel(callback);
-    callback->host = NULL;
+    callback_leave(callback);
     callback_settle(callback);
     Py_DECREF(callback);
 }

@@ -140,7 +140,7 @@ run_loop(Loop *loop)
     PyObject *fatal = NULL;
     bool first = true;
 
-    loop->border.thread = PyThread_get_thread_ident();
+    loop->border.running = true;
     do {
         loop_touch(loop);
         if (!may_skip_poll(loop, first)) {
@@ -158,7 +158,7 @@ run_loop(Loop *loop)
         enter_fatal(&loop->border);
     }
     loop->stopping = false;
-    loop->border.thread = 0;
+    loop->border.running = false;
     ready_settle(&loop->ready);
     timers_settle(&loop->timers);
     poll_settle(&loop->poll);

@@ -733,9 +733,15 @@ static PyObject *
 write_meth(PyObject *self, PyObject *data)
 {
     Stream *stream = CAST(Stream, self);
+    int entered = transport_enter(&stream->transport);
+    int err = 0;
 
-    if (loop_check_thread(transport_loop(&stream->transport)) < 0 ||
-        stream_write(stream, data) < 0) {
+    if (entered < 0) {
+        return NULL;
+    }
+    err = stream_write(stream, data);
+    transport_leave(&stream->transport, entered);
+    if (err < 0) {
         return NULL;
     }
     Py_RETURN_NONE;
@@ -745,9 +751,15 @@ static PyObject *
 writelines_meth(PyObject *self, PyObject *lines)
 {
     Stream *stream = CAST(Stream, self);
+    int entered = transport_enter(&stream->transport);
+    int err = 0;
 
-    if (loop_check_thread(transport_loop(&stream->transport)) < 0 ||
-        stream_write_lines(stream, lines) < 0) {
+    if (entered < 0) {
+        return NULL;
+    }
+    err = stream_write_lines(stream, lines);
+    transport_leave(&stream->transport, entered);
+    if (err < 0) {
         return NULL;
     }
     Py_RETURN_NONE;
@@ -757,12 +769,14 @@ static PyObject *
 write_eof_meth(PyObject *self, PyObject *unused)
 {
     Stream *stream = CAST(Stream, self);
+    int entered = transport_enter(&stream->transport);
 
     (void)unused;
-    if (loop_check_thread(transport_loop(&stream->transport)) < 0) {
+    if (entered < 0) {
         return NULL;
     }
     stream_write_eof(stream);
+    transport_leave(&stream->transport, entered);
     Py_RETURN_NONE;
 }
 

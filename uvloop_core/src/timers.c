@@ -51,30 +51,6 @@ sift_down(TimerEntry *heap, size_t count, size_t i)
     heap[i] = entry;
 }
 
-int
-timers_push(Timers *timers, TimerCallback *callback)
-{
-    if (timers->count == timers->allocated) {
-        size_t size = timers->allocated == 0 ? 64 : timers->allocated * 2;
-        TimerEntry *heap = timers->heap;
-
-        if (PyMem_Resize(heap, TimerEntry, size) == NULL) {
-            PyErr_NoMemory();
-            return -1;
-        }
-        timers->heap = heap;
-        timers->allocated = size;
-    }
-    callback->base.flags |= CALLBACK_HEAPED;
-    timers->heap[timers->count] = (TimerEntry){
-        .when = callback->when,
-        .sequence = timers->sequence++,
-        .callback = callback,
-    };
-    sift_up(timers->heap, timers->count++);
-    return 0;
-}
-
 /* Its heap entry is gone: the callback, whose reference the caller now has.
  */
 static TimerCallback *
@@ -130,6 +106,48 @@ compact(Timers *timers, CallbackHost *host)
         callback_release(host, &dropped[i]->base);
     }
     PyMem_Free(dropped);
+}
+
+/* The heap is full: those that another thread has cancelled are not counted,
+ * and would have it grow for ever. */
+static void
+drop_unheard(Timers *timers, CallbackHost *host)
+{
+    size_t cancelled = 0;
+
+    for (size_t i = 0; i < timers->count; i++) {
+        cancelled += callback_is_cancelled(&timers->heap[i].callback->base);
+    }
+    if (cancelled * 2 > timers->count) {
+        compact(timers, host);
+    }
+}
+
+int
+timers_push(Timers *timers, TimerCallback *callback)
+{
+    if (timers->count == timers->allocated) {
+        drop_unheard(timers, callback->base.host);
+    }
+    if (timers->count == timers->allocated) {
+        size_t size = timers->allocated == 0 ? 64 : timers->allocated * 2;
+        TimerEntry *heap = timers->heap;
+
+        if (PyMem_Resize(heap, TimerEntry, size) == NULL) {
+            PyErr_NoMemory();
+            return -1;
+        }
+        timers->heap = heap;
+        timers->allocated = size;
+    }
+    callback->base.flags |= CALLBACK_HEAPED;
+    timers->heap[timers->count] = (TimerEntry){
+        .when = callback->when,
+        .sequence = timers->sequence++,
+        .callback = callback,
+    };
+    sift_up(timers->heap, timers->count++);
+    return 0;
 }
 
 void

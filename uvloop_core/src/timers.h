@@ -23,7 +23,8 @@ typedef struct {
     uint64_t sequence;
 } Timers;
 
-/* 0, or -1 with MemoryError and the reference still the caller's. */
+/* 0, or -1 with MemoryError and the reference still the caller's. May run
+ * Python code, by dropping cancelled ones. */
 int timers_push(Timers *timers, TimerCallback *callback /* steals */);
 
 /* A timer in the heap was cancelled. */

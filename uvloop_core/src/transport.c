@@ -485,14 +485,28 @@ transport_open_args(State *st,
     if (check_type(loop, st->types[TYPE_LOOP], "loop") < 0 ||
         (context != NULL &&
          check_type(context, &PyContext_Type, "context") < 0) ||
-        loop_check_closed(CAST(Loop, loop)) < 0 ||
-        loop_check_thread(CAST(Loop, loop)) < 0) {
+        loop_check_closed(CAST(Loop, loop)) < 0) {
         return -1;
     }
     open->loop = CAST(Loop, loop);
     open->context =
         context == NULL ? PyContext_CopyCurrent() : Py_NewRef(context);
-    return open->context == NULL ? -1 : 0;
+    if (open->context == NULL) {
+        return -1;
+    }
+    open->entered = loop_enter(open->loop);
+    if (open->entered < 0) {
+        Py_DECREF(open->context);
+        return -1;
+    }
+    return 0;
+}
+
+void
+transport_open_done(OpenArgs *open)
+{
+    loop_leave(open->loop, open->entered);
+    Py_DECREF(open->context);
 }
 
 int
@@ -577,12 +591,14 @@ static PyObject *
 close_meth(PyObject *self, PyObject *unused)
 {
     Transport *transport = CAST(Transport, self);
+    int entered = transport_enter(transport);
 
     (void)unused;
-    if (loop_check_thread(transport_loop(transport)) < 0) {
+    if (entered < 0) {
         return NULL;
     }
     transport_close(transport);
+    transport_leave(transport, entered);
     Py_RETURN_NONE;
 }
 
@@ -590,12 +606,14 @@ static PyObject *
 abort_meth(PyObject *self, PyObject *unused)
 {
     Transport *transport = CAST(Transport, self);
+    int entered = transport_enter(transport);
 
     (void)unused;
-    if (loop_check_thread(transport_loop(transport)) < 0) {
+    if (entered < 0) {
         return NULL;
     }
     transport_force_close(transport, Py_None);
+    transport_leave(transport, entered);
     Py_RETURN_NONE;
 }
 
@@ -603,11 +621,13 @@ static PyObject *
 force_close_meth(PyObject *self, PyObject *exc)
 {
     Transport *transport = CAST(Transport, self);
+    int entered = transport_enter(transport);
 
-    if (loop_check_thread(transport_loop(transport)) < 0) {
+    if (entered < 0) {
         return NULL;
     }
     transport_force_close(transport, exc);
+    transport_leave(transport, entered);
     Py_RETURN_NONE;
 }
 
@@ -621,19 +641,33 @@ is_closing_meth(PyObject *self, PyObject *unused)
 static PyObject *
 get_protocol_meth(PyObject *self, PyObject *unused)
 {
-    PyObject *protocol = CAST(Transport, self)->protocol;
+    Transport *transport = CAST(Transport, self);
+    PyObject *protocol = NULL;
+    int entered = transport_enter_unchecked(transport);
 
     (void)unused;
-    return Py_NewRef(protocol == NULL ? Py_None : protocol);
+    if (entered < 0) {
+        return NULL;
+    }
+    protocol = transport->protocol;
+    protocol = Py_NewRef(protocol == NULL ? Py_None : protocol);
+    transport_leave(transport, entered);
+    return protocol;
 }
 
 static PyObject *
 set_protocol_meth(PyObject *self, PyObject *protocol)
 {
     Transport *transport = CAST(Transport, self);
+    int entered = transport_enter(transport);
+    int err = 0;
 
-    if (loop_check_thread(transport_loop(transport)) < 0 ||
-        bind_protocol(transport, transport_state(transport), protocol) < 0) {
+    if (entered < 0) {
+        return NULL;
+    }
+    err = bind_protocol(transport, transport_state(transport), protocol);
+    transport_leave(transport, entered);
+    if (err < 0) {
         return NULL;
     }
     Py_RETURN_NONE;
@@ -652,9 +686,10 @@ static PyObject *
 pause_reading_meth(PyObject *self, PyObject *unused)
 {
     Transport *transport = CAST(Transport, self);
+    int entered = transport_enter(transport);
 
     (void)unused;
-    if (loop_check_thread(transport_loop(transport)) < 0) {
+    if (entered < 0) {
         return NULL;
     }
     if (!transport->closing && !transport->paused) {
@@ -662,6 +697,7 @@ pause_reading_meth(PyObject *self, PyObject *unused)
         transport_ops(transport)->stop_reading(transport);
         transport_debug(transport, "pauses reading");
     }
+    transport_leave(transport, entered);
     Py_RETURN_NONE;
 }
 
@@ -669,10 +705,11 @@ static PyObject *
 resume_reading_meth(PyObject *self, PyObject *unused)
 {
     Transport *transport = CAST(Transport, self);
+    int entered = transport_enter(transport);
     int err = 0;
 
     (void)unused;
-    if (loop_check_thread(transport_loop(transport)) < 0) {
+    if (entered < 0) {
         return NULL;
     }
     if (!transport->closing && transport->paused) {
@@ -685,6 +722,7 @@ resume_reading_meth(PyObject *self, PyObject *unused)
         }
         transport_debug(transport, "resumes reading");
     }
+    transport_leave(transport, entered);
     Py_RETURN_NONE;
 }
 
@@ -692,19 +730,34 @@ static PyObject *
 get_write_buffer_size_meth(PyObject *self, PyObject *unused)
 {
     Transport *transport = CAST(Transport, self);
+    size_t size = 0;
+    int entered = transport_enter_unchecked(transport);
 
     (void)unused;
-    return PyLong_FromSize_t(transport_ops(transport)->buffered(transport));
+    if (entered < 0) {
+        return NULL;
+    }
+    size = transport_ops(transport)->buffered(transport);
+    transport_leave(transport, entered);
+    return PyLong_FromSize_t(size);
 }
 
 static PyObject *
 get_write_buffer_limits_meth(PyObject *self, PyObject *unused)
 {
     Transport *transport = CAST(Transport, self);
+    size_t low = 0;
+    size_t high = 0;
+    int entered = transport_enter_unchecked(transport);
 
     (void)unused;
-    return Py_BuildValue(
-        "nn", (Py_ssize_t)transport->low, (Py_ssize_t)transport->high);
+    if (entered < 0) {
+        return NULL;
+    }
+    low = transport->low;
+    high = transport->high;
+    transport_leave(transport, entered);
+    return Py_BuildValue("nn", (Py_ssize_t)low, (Py_ssize_t)high);
 }
 
 /* A limit: *given is false for None. 0 or -1. */
@@ -736,9 +789,10 @@ set_write_buffer_limits_meth(PyObject *self,
     Py_ssize_t low = 0;
     bool has_high = false;
     bool has_low = false;
+    int entered = 0;
+    int err = 0;
 
-    if (loop_check_thread(transport_loop(transport)) < 0 ||
-        args_spread(&spec,
+    if (args_spread(&spec,
                     transport_state(transport)->names,
                     args,
                     nargs,
@@ -760,9 +814,15 @@ set_write_buffer_limits_meth(PyObject *self,
                             high,
                             low);
     }
+    entered = transport_enter(transport);
+    if (entered < 0) {
+        return NULL;
+    }
     transport->high = (size_t)high;
     transport->low = (size_t)low;
-    if (transport_maybe_pause(transport) < 0) {
+    err = transport_maybe_pause(transport);
+    transport_leave(transport, entered);
+    if (err < 0) {
         return NULL;
     }
     Py_RETURN_NONE;
@@ -792,6 +852,7 @@ get_extra_info_meth(PyObject *self,
     Transport *transport = CAST(Transport, self);
     PyObject *out[2];
     PyObject *value = NULL;
+    int entered = 0;
     int found = 0;
 
     if (args_spread(&spec,
@@ -802,10 +863,15 @@ get_extra_info_meth(PyObject *self,
                     out) < 0) {
         return NULL;
     }
+    entered = transport_enter_unchecked(transport);
+    if (entered < 0) {
+        return NULL;
+    }
     found = find_in_dict(transport, out[0], &value);
     if (found == 0) {
         found = transport_ops(transport)->extra(transport, out[0], &value);
     }
+    transport_leave(transport, entered);
     if (found == 0) {
         return Py_NewRef(out[1] == NULL ? Py_None : out[1]);
     }
@@ -849,10 +915,18 @@ protocol_get(PyObject *self, void *unused)
 static PyObject *
 server_get(PyObject *self, void *unused)
 {
-    Server *server = CAST(Transport, self)->link.server;
+    Transport *transport = CAST(Transport, self);
+    PyObject *server = NULL;
+    int entered = transport_enter_unchecked(transport);
 
     (void)unused;
-    return Py_NewRef(server == NULL ? Py_None : (PyObject *)server);
+    if (entered < 0) {
+        return NULL;
+    }
+    server = (PyObject *)transport->link.server;
+    server = Py_NewRef(server == NULL ? Py_None : server);
+    transport_leave(transport, entered);
+    return server;
 }
 
 PyDoc_STRVAR(close_doc,

@@ -55,6 +55,25 @@ transport_loop(const Transport *transport)
     return (Loop *)transport->handle.loop;
 }
 
+/* loop_enter(), loop_enter_unchecked() and loop_leave() with its loop. */
+static inline int
+transport_enter(const Transport *transport)
+{
+    return loop_enter(transport_loop(transport));
+}
+
+static inline int
+transport_enter_unchecked(const Transport *transport)
+{
+    return loop_enter_unchecked(transport_loop(transport));
+}
+
+static inline void
+transport_leave(const Transport *transport, int entered)
+{
+    loop_leave(transport_loop(transport), entered);
+}
+
 static inline const TransportOps *
 transport_ops(const Transport *transport)
 {
@@ -131,16 +150,20 @@ typedef struct {
     Loop *loop;        /* borrowed */
     PyObject *waiter;  /* borrowed, or NULL */
     PyObject *context; /* owned */
+    int entered;       /* of loop_enter() */
 } OpenArgs;
 
-/* Check them: 0, or -1 with an exception (a wrong type, a closed loop,
- * another thread). `waiter` and `context` may be NULL or None, which for the
- * context is a copy of the current one. */
+/* Check them, and enter the loop: 0, or -1 with an exception (a wrong type, a
+ * closed loop, another thread). `waiter` and `context` may be NULL or None,
+ * which for the context is a copy of the current one. */
 int transport_open_args(State *st,
                         PyObject *loop,
                         PyObject *waiter,
                         PyObject *context,
                         OpenArgs *open);
+
+/* Leave the loop, give up what is owned. May run Python code. */
+void transport_open_done(OpenArgs *open);
 
 /* 0; or -1 with RuntimeError: another transport has the fd. */
 int transport_check_fd(Loop *loop, int fd);

@@ -695,7 +695,7 @@ open_udp_meth(PyObject *module,
     }
     transport = open_udp(
         open.loop, out[1], out[2], given(out[3]), open.waiter, open.context);
-    Py_DECREF(open.context);
+    transport_open_done(&open);
     return transport;
 }
 
