@@ -25,16 +25,10 @@ static PyObject *reader_gone(PyObject *self, PyObject *unused);
 static PyObject *has_room(PyObject *self, PyObject *unused);
 
 /* What the loop calls; not to be found on the type. */
-static PyMethodDef watch_defs[WATCH_COUNT] = {
-    [WATCH_READ] = {"_reader_gone",
-                    reader_gone,
-                    METH_NOARGS,
-                    "The other end was closed."},
-    [WATCH_WRITE] = {"_has_room",
-                     has_room,
-                     METH_NOARGS,
-                     "The kernel takes more."},
-};
+static PyMethodDef reader_gone_def = {
+    "_reader_gone", reader_gone, METH_NOARGS, "The other end was closed."};
+static PyMethodDef has_room_def = {
+    "_has_room", has_room, METH_NOARGS, "The kernel takes more."};
 
 /* 0, or -1 with an exception. */
 static int
@@ -48,7 +42,7 @@ watch(PipeTransport *pipe, WatchKind kind)
     if (loop_watch(transport_loop(transport),
                    pipe->stream.fd,
                    kind,
-                   &watch_defs[kind],
+                   kind == WATCH_READ ? &reader_gone_def : &has_room_def,
                    (PyObject *)pipe,
                    transport->context) < 0) {
         return -1;
