@@ -167,7 +167,12 @@ def test_processes_are_made_beside_other_interpreters():
             import _xxsubinterpreters as interpreters
         import asyncio, uvloop_core
 
-        CODE = 'import asyncio, uvloop_core; uvloop_core.run(asyncio.sleep(0))'
+        # Without a task: 3.12.1 crashes, on asyncio's loop too.
+        CODE = (
+            'import uvloop_core; loop = uvloop_core.new_event_loop();'
+            'loop.call_later(0.001, loop.stop); loop.run_forever();'
+            'loop.close()'
+        )
 
         async def main():
             process = await asyncio.create_subprocess_exec('true')
