@@ -6,6 +6,7 @@
 
 #include <stdbool.h>
 
+#include "cork.h"
 #include "state.h"
 
 /* One a loop, embedded in it. */
@@ -16,6 +17,7 @@ typedef struct {
     PyObject *fatal;      /* owned: what run_forever shall raise, or NULL */
     unsigned long thread; /* ident of the thread that runs it; 0: none */
     bool debug;
+    Cork cork; /* write coalescing: what the callback that runs put off */
 } Border;
 
 /* In the debug profile: that the caller holds a thread state (the GIL). Every
@@ -45,7 +47,8 @@ PyObject *enter_method(Border *border,
 
 /* A call made from inside Python (pause_writing during write): in a copy of
  * the context, which may be entered already, left again before it returns. */
-PyObject *enter_method_nested(PyObject *context,
+PyObject *enter_method_nested(Border *border,
+                              PyObject *context,
                               PyObject *name,
                               PyObject *const *args,
                               size_t nargsf);

@@ -114,6 +114,18 @@ bind_protocol(Transport *transport, State *st, PyObject *protocol)
     return 0;
 }
 
+void
+transport_flush(Transport *transport)
+{
+    Loop *loop = transport_loop(transport);
+
+    if (COMPAT_FREE_THREADED && loop->border.thread != 0 &&
+        loop->border.thread != PyThread_get_thread_ident()) {
+        return; /* a look from another thread sees what it sees */
+    }
+    cork_flush(&loop->border.cork);
+}
+
 int
 transport_init(Transport *transport,
                State *st,
@@ -347,6 +359,7 @@ transport_drained(Transport *transport)
 void
 transport_fatal(Transport *transport, PyObject *exc, const char *message)
 {
+    transport_flush(transport); /* it was written before this */
     if (PyErr_GivenExceptionMatches(exc, PyExc_OSError)) {
         if (transport_loop(transport)->border.debug) {
             char format[120];
@@ -398,6 +411,7 @@ transport_maybe_pause(Transport *transport)
     transport->write_paused = true;
     Py_INCREF(protocol);
     result = enter_method_nested(
+        &transport_loop(transport)->border,
         transport->context,
         transport_state(transport)->names[NAME_pause_writing],
         &protocol,
@@ -582,6 +596,7 @@ close_meth(PyObject *self, PyObject *unused)
     if (loop_check_thread(transport_loop(transport)) < 0) {
         return NULL;
     }
+    transport_flush(transport);
     transport_close(transport);
     Py_RETURN_NONE;
 }
@@ -595,6 +610,7 @@ abort_meth(PyObject *self, PyObject *unused)
     if (loop_check_thread(transport_loop(transport)) < 0) {
         return NULL;
     }
+    transport_flush(transport);
     transport_force_close(transport, Py_None);
     Py_RETURN_NONE;
 }
@@ -607,6 +623,7 @@ force_close_meth(PyObject *self, PyObject *exc)
     if (loop_check_thread(transport_loop(transport)) < 0) {
         return NULL;
     }
+    transport_flush(transport);
     transport_force_close(transport, exc);
     Py_RETURN_NONE;
 }
@@ -632,8 +649,11 @@ set_protocol_meth(PyObject *self, PyObject *protocol)
 {
     Transport *transport = CAST(Transport, self);
 
-    if (loop_check_thread(transport_loop(transport)) < 0 ||
-        bind_protocol(transport, transport_state(transport), protocol) < 0) {
+    if (loop_check_thread(transport_loop(transport)) < 0) {
+        return NULL;
+    }
+    transport_flush(transport); /* start_tls comes here */
+    if (bind_protocol(transport, transport_state(transport), protocol) < 0) {
         return NULL;
     }
     Py_RETURN_NONE;
@@ -694,6 +714,7 @@ get_write_buffer_size_meth(PyObject *self, PyObject *unused)
     Transport *transport = CAST(Transport, self);
 
     (void)unused;
+    transport_flush(transport);
     return PyLong_FromSize_t(transport_ops(transport)->buffered(transport));
 }
 
@@ -760,6 +781,7 @@ set_write_buffer_limits_meth(PyObject *self,
                             high,
                             low);
     }
+    transport_flush(transport);
     transport->high = (size_t)high;
     transport->low = (size_t)low;
     if (transport_maybe_pause(transport) < 0) {
@@ -779,6 +801,15 @@ find_in_dict(Transport *transport, PyObject *name, PyObject **value)
         return 0;
     }
     return PyDict_GetItemRef(transport->handle.extra, name, value);
+}
+
+/* True for what can be written to without us. */
+static bool
+names_file(State *st, PyObject *name)
+{
+    return PyUnicode_Check(name) &&
+           (PyUnicode_Compare(name, st->names[NAME_socket]) == 0 ||
+            PyUnicode_Compare(name, st->names[NAME_pipe]) == 0);
 }
 
 static PyObject *
@@ -801,6 +832,10 @@ get_extra_info_meth(PyObject *self,
                     kwnames,
                     out) < 0) {
         return NULL;
+    }
+    if (transport_loop(transport)->border.cork.depth > 0 &&
+        names_file(transport_state(transport), out[0])) {
+        transport_flush(transport);
     }
     found = find_in_dict(transport, out[0], &value);
     if (found == 0) {
