@@ -42,6 +42,7 @@ class TimerHandle(asyncio.TimerHandle):
 @disjoint_base
 class Loop:
     slow_callback_duration: float
+    write_coalescing: bool
     _thread_id: int | None
     _closed: bool
     _debug: bool

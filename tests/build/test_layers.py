@@ -27,7 +27,7 @@ LAYERS = {
     'uvloop_core': [
         'libuv_hooks',
         'state errors forks',
-        'enter addr',
+        'enter addr cork',
         'handle req callback',
         'ready timers inbox poll loop run',
         'server endpoint transport datagrams',

@@ -25,6 +25,9 @@ if os.environ.get('PROFILE', 'release') != 'release':
     # The oracle has spoken: how we are built makes no difference to it.
     del MAKERS['asyncio']
 
+# test_write_coalescing.py runs other files again, with it on.
+COALESCES = 'UVLOOP_CORE_COALESCES' in os.environ
+
 
 @pytest.fixture(scope='session', autouse=True)
 def sigint_interrupts() -> None:
@@ -71,6 +74,8 @@ def make(
     # Machines are slow and shared: only tests of the log want it.
     loop.slow_callback_duration = 60.0  # type: ignore[attr-defined]
     loop.set_exception_handler(lambda _, context: reports.append(context))
+    if isinstance(loop, uvloop_core.Loop):
+        loop.write_coalescing = COALESCES
     yield loop
     finish(loop, reports)
 

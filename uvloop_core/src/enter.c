@@ -53,6 +53,32 @@ enter_leave(Border *border)
     Py_DECREF(context);
 }
 
+static PyObject *
+call(Border *border,
+     PyObject *context,
+     PyObject *callable,
+     PyObject *const *args,
+     size_t nargsf)
+{
+    if (enter_context(border, context) < 0) {
+        return NULL;
+    }
+    return PyObject_Vectorcall(callable, args, nargsf, NULL);
+}
+
+static PyObject *
+call_method(Border *border,
+            PyObject *context,
+            PyObject *name,
+            PyObject *const *args,
+            size_t nargsf)
+{
+    if (enter_context(border, context) < 0) {
+        return NULL;
+    }
+    return PyObject_VectorcallMethod(name, args, nargsf, NULL);
+}
+
 PyObject *
 enter_call(Border *border,
            PyObject *context,
@@ -60,10 +86,15 @@ enter_call(Border *border,
            PyObject *const *args,
            size_t nargsf)
 {
-    if (enter_context(border, context) < 0) {
-        return NULL;
+    PyObject *result = NULL;
+
+    if (!border->cork.enabled) {
+        return call(border, context, callable, args, nargsf);
     }
-    return PyObject_Vectorcall(callable, args, nargsf, NULL);
+    cork_enter(&border->cork);
+    result = call(border, context, callable, args, nargsf);
+    cork_leave(&border->cork);
+    return result;
 }
 
 PyObject *
@@ -73,14 +104,20 @@ enter_method(Border *border,
              PyObject *const *args,
              size_t nargsf)
 {
-    if (enter_context(border, context) < 0) {
-        return NULL;
+    PyObject *result = NULL;
+
+    if (!border->cork.enabled) {
+        return call_method(border, context, name, args, nargsf);
     }
-    return PyObject_VectorcallMethod(name, args, nargsf, NULL);
+    cork_enter(&border->cork);
+    result = call_method(border, context, name, args, nargsf);
+    cork_leave(&border->cork);
+    return result;
 }
 
 PyObject *
-enter_method_nested(PyObject *context,
+enter_method_nested(Border *border,
+                    PyObject *context,
                     PyObject *name,
                     PyObject *const *args,
                     size_t nargsf)
@@ -88,6 +125,7 @@ enter_method_nested(PyObject *context,
     PyObject *copy = PyContext_Copy(context);
     PyObject *result = NULL;
 
+    cork_flush(&border->cork);
     if (copy == NULL || PyContext_Enter(copy) < 0) {
         goto done;
     }

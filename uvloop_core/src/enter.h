@@ -7,6 +7,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 
+#include "cork.h"
 #include "state.h"
 
 /* One a loop, embedded in it. */
@@ -20,6 +21,7 @@ typedef struct {
     atomic_ulong thread;
     atomic_bool running;
     bool debug;
+    Cork cork; /* write coalescing: what the callback that runs put off */
 } Border;
 
 /* The thread above. */
@@ -68,7 +70,8 @@ PyObject *enter_method(Border *border,
 
 /* A call made from inside Python (pause_writing during write): in a copy of
  * the context, which may be entered already, left again before it returns. */
-PyObject *enter_method_nested(PyObject *context,
+PyObject *enter_method_nested(Border *border,
+                              PyObject *context,
                               PyObject *name,
                               PyObject *const *args,
                               size_t nargsf);

@@ -720,6 +720,7 @@ close_loop(Loop *loop)
     if (loop->closed) {
         return; /* or is being closed: what goes may call this again */
     }
+    cork_flush(&loop->border.cork); /* Handle._run() has called us */
     loop->closed = true;
     loop_touch(loop);
     inbox_close(&loop->inbox);
@@ -872,6 +873,29 @@ thread_id_get(PyObject *self, void *Py_UNUSED(closure))
     return border_is_running(border)
                ? PyLong_FromUnsignedLong(border_thread(border))
                : Py_NewRef(Py_None);
+}
+
+static PyObject *
+write_coalescing_get(PyObject *self, void *Py_UNUSED(closure))
+{
+    return PyBool_FromLong(CAST(Loop, self)->border.cork.enabled);
+}
+
+static int
+write_coalescing_set(PyObject *self, PyObject *value, void *Py_UNUSED(closure))
+{
+    Loop *loop = CAST(Loop, self);
+
+    if (value == NULL || !PyBool_Check(value)) {
+        PyErr_SetString(PyExc_TypeError, "write_coalescing must be a bool");
+        return -1;
+    }
+    if (loop_check_thread(loop) < 0) {
+        return -1;
+    }
+    loop->border.cork.enabled = value == Py_True;
+    cork_flush(&loop->border.cork);
+    return 0;
 }
 
 static PyObject *
@@ -1093,6 +1117,12 @@ static PyMethodDef loop_methods[] = {
 };
 
 static PyGetSetDef loop_getset[] = {
+    {"write_coalescing",
+     write_coalescing_get,
+     write_coalescing_set,
+     "Send what a callback writes to a transport when it returns, in one "
+     "piece (a bool). Off, each write is sent at once.",
+     NULL},
     {"_thread_id", thread_id_get, NULL, NULL, NULL},
     {"_handles_opened", handles_opened_get, NULL, NULL, NULL},
     {"_handles_closed", handles_closed_get, NULL, NULL, NULL},

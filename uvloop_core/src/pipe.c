@@ -501,6 +501,7 @@ repr_meth(PyObject *self, PyObject *unused)
     if (name == NULL) {
         return NULL;
     }
+    transport_flush(transport); /* bufsize tells */
     if (pipe->file == NULL) {
         closing = " closed";
         state = "closed";

@@ -64,9 +64,14 @@ struct Stream {
     uv_write_t request; /* the one in flight, if `writing` */
     WriteQueue queue;
     ReadState read;
-    PyObject *holder; /* owned: sendfile's future while the fd is its, which
-                         is told what happens; or NULL */
+    PyObject *holder;   /* owned: sendfile's future while the fd is its, which
+                           is told what happens; or NULL */
+    CorkItem cork;      /* on the loop's list, if `corked` */
+    uint64_t corked_at; /* nanoseconds: when its first write was put off */
+    uint64_t
+        corked_forks; /* forks_count() then: a child sends nothing of it */
     int fd;           /* raw; -1 once released */
+    bool corked;      /* what is queued waits for the end of the callback */
     bool writing;     /* libuv holds the request */
     bool sending;     /* items are being sent: others' writes only queue */
     bool eof_read;    /* the peer has ended its side */

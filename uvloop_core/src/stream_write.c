@@ -3,13 +3,16 @@
  * of the queue: it tells when the socket takes more. What is queued meanwhile
  * goes out in one piece when that request is done.
  *
- * (Write coalescing, when it comes, defers the first send: in stream_write
- * and stream_write_lines, before try_send.)
+ * Write coalescing (loop.write_coalescing, cork.h) puts the first send off to
+ * the end of the callback that runs. What is queued meanwhile is exact bytes
+ * objects, no more than fits under the limit: so pause_writing is never due
+ * when it is sent, and nobody can tell but by the time.
  */
 #include "stream.h"
 
 #include <errno.h>
 
+#include "forks.h"
 #include "req.h"
 
 /* Pieces given to the kernel at once. */
@@ -19,6 +22,11 @@
  * may go on using it; a bigger one is locked while it is queued (to resize it
  * is a BufferError), as asyncio does with all of them since 3.12. */
 #define MAX_COPY ((size_t)256 * 1024)
+
+/* Write coalescing: what a callback may queue before it is sent, and how long
+ * after its first write another one may still join it. */
+#define CORK_MAX ((size_t)64 * 1024)
+#define CORK_MAX_NS 100000
 
 /* ---- the queue ---- */
 
@@ -173,6 +181,30 @@ keep_items(WriteQueue *queue, size_t from)
         }
         queue->items[i].owner = owner;
         queue->items[i].data = data;
+        Py_DECREF(object);
+    }
+    return 0;
+}
+
+/* Have the items from index `from` on be exact bytes objects, which nobody can
+ * change; 0, or -1 with MemoryError. */
+static int
+copy_items(WriteQueue *queue, size_t from)
+{
+    for (size_t i = from; i < queue->end; i++) {
+        WriteItem *item = &queue->items[i];
+        PyObject *object = item->owner;
+        PyObject *owner = NULL;
+
+        if (PyBytes_CheckExact(object)) {
+            continue;
+        }
+        owner = PyBytes_FromStringAndSize(item->data, (Py_ssize_t)item->size);
+        if (owner == NULL) {
+            return -1;
+        }
+        item->owner = owner;
+        item->data = PyBytes_AS_STRING(owner);
         Py_DECREF(object);
     }
     return 0;
@@ -399,6 +431,84 @@ stream_buffered(const Transport *transport)
                        : 0);
 }
 
+/* ---- write coalescing ---- */
+
+static Cork *
+cork_of(const Stream *stream)
+{
+    return &transport_loop(&stream->transport)->border.cork;
+}
+
+static void
+send_corked(CorkItem *item)
+{
+    Stream *stream = (Stream *)((char *)item - offsetof(Stream, cork));
+    Transport *transport = &stream->transport;
+
+    Py_INCREF(stream);
+    stream->corked = false;
+    if (stream->corked_forks != forks_count()) {
+        truncate_queue(&stream->queue, 0); /* the parent sends it */
+    }
+    else {
+        stream->sending = true;
+        (void)send_queue(stream); /* settle_queue sees that it failed */
+        stream->sending = false;
+    }
+    settle_queue(stream);
+    if (stream->queue.size == 0 && transport->lost == 0) {
+        finish(stream); /* the transport may have closed meanwhile */
+    }
+    Py_DECREF(stream);
+}
+
+/* What is queued waits for the end of the callback. */
+static void
+cork(Stream *stream)
+{
+    if (!stream->corked) {
+        stream->corked = true;
+        stream->corked_at = uv_hrtime();
+        stream->corked_forks = forks_count();
+        stream->cork.send = send_corked;
+        cork_add(cork_of(stream), &stream->cork);
+    }
+}
+
+/* Whether a write of so many bytes may wait. */
+static bool
+may_wait(const Stream *stream, size_t size)
+{
+    const Transport *transport = &stream->transport;
+    size_t limit = transport->high < CORK_MAX ? transport->high : CORK_MAX;
+
+    if (!cork_of(stream)->enabled || transport->closing ||
+        transport_loop(transport)->closed || stream->sending ||
+        stream->queue.size + size > limit) {
+        return false;
+    }
+    return stream->corked ? uv_hrtime() - stream->corked_at <= CORK_MAX_NS
+                          : stream->queue.size == 0;
+}
+
+/* Before a write inside a callback: true if it may wait. If not, what has
+ * waited before it is sent, or is in the stream's queue and goes with it. May
+ * run Python code. */
+static bool
+prepare_cork(Stream *stream, size_t size)
+{
+    if (stream->corked && stream->corked_forks != forks_count()) {
+        cork_flush(cork_of(stream)); /* in a child: begin anew */
+    }
+    if (may_wait(stream, size)) {
+        return true;
+    }
+    if (!stream->corked) {
+        cork_flush(cork_of(stream));
+    }
+    return false;
+}
+
 /* ---- write ---- */
 
 /* True if what is written now is to be dropped. */
@@ -430,9 +540,35 @@ queue_rest(Stream *stream, PyObject *object, const char *data, size_t size)
     return 0;
 }
 
+/* Some of it will never be sent: with the pending exception. */
+static void
+fail_pending(Stream *stream)
+{
+    transport_fatal_pending(&stream->transport,
+                            stream_ops(stream)->write_error);
+}
+
+/* Queue it for the end of the callback. */
+static void
+write_later(Stream *stream, PyObject *object, const char *data, size_t size)
+{
+    WriteQueue *queue = &stream->queue;
+    PyObject *owner = PyBytes_CheckExact(object)
+                          ? Py_NewRef(object)
+                          : PyBytes_FromStringAndSize(data, (Py_ssize_t)size);
+
+    if (owner == NULL ||
+        push(queue, owner, PyBytes_AS_STRING(owner), size) < 0) {
+        Py_XDECREF(owner);
+        fail_pending(stream);
+        return;
+    }
+    cork(stream);
+}
+
 /* Send, queue the rest; 0, or -1 with an exception. */
 static int
-write_memory(Stream *stream, PyObject *object, const char *data, size_t size)
+send_memory(Stream *stream, PyObject *object, const char *data, size_t size)
 {
     Transport *transport = &stream->transport;
     size_t sent = 0;
@@ -447,14 +583,31 @@ write_memory(Stream *stream, PyObject *object, const char *data, size_t size)
         sent = (size_t)count;
     }
     if (queue_rest(stream, object, data + sent, size - sent) < 0) {
-        /* A part has gone, the rest never will. */
-        transport_fatal_pending(transport, stream_ops(stream)->write_error);
+        fail_pending(stream); /* a part has gone */
         return 0;
     }
-    if (!stream->sending) {
+    if (stream->corked) {
+        cork_flush(cork_of(stream));
+    }
+    else if (!stream->sending) {
         settle_queue(stream);
     }
     return transport_maybe_pause(transport);
+}
+
+static int
+write_memory(Stream *stream, PyObject *object, const char *data, size_t size)
+{
+    if (cork_of(stream)->depth > 0) {
+        if (prepare_cork(stream, size)) {
+            write_later(stream, object, data, size);
+            return 0;
+        }
+        if (stream->transport.lost > 0) {
+            return 0; /* by what was sent just now */
+        }
+    }
+    return send_memory(stream, object, data, size);
 }
 
 int
@@ -539,6 +692,22 @@ export_lines(PyObject *sequence)
     return list;
 }
 
+/* The bytes of what export_lines made. */
+static size_t
+lines_size(PyObject *lines)
+{
+    size_t size = 0;
+
+    for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(lines); i++) {
+        PyObject *line = PySequence_Fast_GET_ITEM(lines, i);
+
+        size += (size_t)(PyBytes_CheckExact(line)
+                             ? PyBytes_GET_SIZE(line)
+                             : PyMemoryView_GET_BUFFER(line)->len);
+    }
+    return size;
+}
+
 /* Queue what export_lines made, all or none: 0, or -1 with MemoryError. */
 static int
 push_lines(WriteQueue *queue, PyObject *lines)
@@ -577,13 +746,27 @@ write_lines(Stream *stream, PyObject *lines)
 {
     Transport *transport = &stream->transport;
     WriteQueue *queue = &stream->queue;
-    size_t before = queue->end - queue->first;
+    bool waits = false;
+    size_t before = 0;
     int err = 0;
 
+    if (cork_of(stream)->depth > 0) {
+        waits = prepare_cork(stream, lines_size(lines));
+        if (transport->lost > 0) {
+            return 0; /* by what was sent just now */
+        }
+    }
+    before = queue->end - queue->first;
     if (push_lines(queue, lines) < 0) {
         return -1;
     }
-    if (before > 0) {
+    if (waits) {
+        err = copy_items(queue, queue->first + before);
+        if (err == 0 && queue->size > 0) {
+            cork(stream);
+        }
+    }
+    else if (before > 0) {
         err = keep_items(queue, queue->first + before);
     }
     else {
@@ -594,8 +777,13 @@ write_lines(Stream *stream, PyObject *lines)
         stream->sending = false;
     }
     if (err < 0) {
-        /* A part may have gone, the rest never will. */
-        transport_fatal_pending(transport, stream_ops(stream)->write_error);
+        fail_pending(stream); /* a part may have gone */
+    }
+    if (waits && err == 0) {
+        return 0;
+    }
+    if (stream->corked) {
+        cork_flush(cork_of(stream));
     }
     settle_queue(stream);
     return transport_maybe_pause(transport);
@@ -638,6 +826,7 @@ stream_write_lines(Stream *stream, PyObject *lines)
 void
 stream_write_eof(Stream *stream)
 {
+    transport_flush(&stream->transport);
     if (stream_ops(stream)->one_way) {
         transport_close(&stream->transport);
     }
@@ -655,9 +844,11 @@ int
 stream_hold(Stream *stream, PyObject *before, PyObject *holder)
 {
     Transport *transport = &stream->transport;
-    PyObject *previous = stream->holder;
+    PyObject *previous = NULL;
     int err = 0;
 
+    transport_flush(transport);
+    previous = stream->holder;
     if (previous != before) {
         PyErr_SetString(PyExc_RuntimeError, "sendfile is in progress");
         return -1;
@@ -719,7 +910,8 @@ stream_traverse(Stream *stream, visitproc visit, void *arg)
 void
 stream_clear(Stream *stream)
 {
-    if (!stream->writing) { /* else libuv reads from them */
+    assert(!stream->corked); /* it is open then, and so reachable */
+    if (!stream->writing) {  /* else libuv reads from them */
         truncate_queue(&stream->queue, 0);
         PyMem_Free(stream->queue.items);
         memset(&stream->queue, 0, sizeof(stream->queue));

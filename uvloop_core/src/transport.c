@@ -114,6 +114,18 @@ bind_protocol(Transport *transport, State *st, PyObject *protocol)
     return 0;
 }
 
+void
+transport_flush(Transport *transport)
+{
+    Loop *loop = transport_loop(transport);
+
+    if (COMPAT_FREE_THREADED && loop->border.thread != 0 &&
+        loop->border.thread != PyThread_get_thread_ident()) {
+        return; /* a look from another thread sees what it sees */
+    }
+    cork_flush(&loop->border.cork);
+}
+
 int
 transport_init(Transport *transport,
                State *st,
@@ -347,6 +359,7 @@ transport_drained(Transport *transport)
 void
 transport_fatal(Transport *transport, PyObject *exc, const char *message)
 {
+    transport_flush(transport); /* it was written before this */
     if (PyErr_GivenExceptionMatches(exc, PyExc_OSError)) {
         if (transport_loop(transport)->border.debug) {
             char format[120];
@@ -398,6 +411,7 @@ transport_maybe_pause(Transport *transport)
     transport->write_paused = true;
     Py_INCREF(protocol);
     result = enter_method_nested(
+        &transport_loop(transport)->border,
         transport->context,
         transport_state(transport)->names[NAME_pause_writing],
         &protocol,
@@ -597,6 +611,7 @@ close_meth(PyObject *self, PyObject *unused)
     if (entered < 0) {
         return NULL;
     }
+    transport_flush(transport);
     transport_close(transport);
     transport_leave(transport, entered);
     Py_RETURN_NONE;
@@ -612,6 +627,7 @@ abort_meth(PyObject *self, PyObject *unused)
     if (entered < 0) {
         return NULL;
     }
+    transport_flush(transport);
     transport_force_close(transport, Py_None);
     transport_leave(transport, entered);
     Py_RETURN_NONE;
@@ -626,6 +642,7 @@ force_close_meth(PyObject *self, PyObject *exc)
     if (entered < 0) {
         return NULL;
     }
+    transport_flush(transport);
     transport_force_close(transport, exc);
     transport_leave(transport, entered);
     Py_RETURN_NONE;
@@ -665,6 +682,7 @@ set_protocol_meth(PyObject *self, PyObject *protocol)
     if (entered < 0) {
         return NULL;
     }
+    transport_flush(transport); /* start_tls comes here */
     err = bind_protocol(transport, transport_state(transport), protocol);
     transport_leave(transport, entered);
     if (err < 0) {
@@ -737,6 +755,7 @@ get_write_buffer_size_meth(PyObject *self, PyObject *unused)
     if (entered < 0) {
         return NULL;
     }
+    transport_flush(transport);
     size = transport_ops(transport)->buffered(transport);
     transport_leave(transport, entered);
     return PyLong_FromSize_t(size);
@@ -818,6 +837,7 @@ set_write_buffer_limits_meth(PyObject *self,
     if (entered < 0) {
         return NULL;
     }
+    transport_flush(transport);
     transport->high = (size_t)high;
     transport->low = (size_t)low;
     err = transport_maybe_pause(transport);
@@ -839,6 +859,15 @@ find_in_dict(Transport *transport, PyObject *name, PyObject **value)
         return 0;
     }
     return PyDict_GetItemRef(transport->handle.extra, name, value);
+}
+
+/* True for what can be written to without us. */
+static bool
+names_file(State *st, PyObject *name)
+{
+    return PyUnicode_Check(name) &&
+           (PyUnicode_Compare(name, st->names[NAME_socket]) == 0 ||
+            PyUnicode_Compare(name, st->names[NAME_pipe]) == 0);
 }
 
 static PyObject *
@@ -866,6 +895,10 @@ get_extra_info_meth(PyObject *self,
     entered = transport_enter_unchecked(transport);
     if (entered < 0) {
         return NULL;
+    }
+    if (transport_loop(transport)->border.cork.depth > 0 &&
+        names_file(transport_state(transport), out[0])) {
+        transport_flush(transport);
     }
     found = find_in_dict(transport, out[0], &value);
     if (found == 0) {

@@ -102,6 +102,11 @@ void transport_start(Transport *transport);
 /* Have that called in a later turn; 0 or -1. */
 int transport_schedule_start(Transport *transport);
 
+/* Before anything that could tell whether a write was sent: send what write
+ * coalescing has put off, of all of the loop's transports. Keeps a pending
+ * exception. May run Python code. */
+void transport_flush(Transport *transport);
+
 /* close(): stops reading, and connection_lost(None) once nothing is buffered.
  * Runs no Python code. */
 void transport_close(Transport *transport);

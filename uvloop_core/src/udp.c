@@ -53,7 +53,11 @@ tell_error(UdpTransport *udp, int err, bool nested)
         return -1;
     }
     args[0] = Py_NewRef(transport->protocol);
-    result = nested ? enter_method_nested(transport->context, name, args, 2)
+    result = nested ? enter_method_nested(&transport_loop(transport)->border,
+                                          transport->context,
+                                          name,
+                                          args,
+                                          2)
                     : enter_method(&transport_loop(transport)->border,
                                    transport->context,
                                    name,
