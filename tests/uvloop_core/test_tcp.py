@@ -276,6 +276,7 @@ def test_a_number_that_is_used_again_is_the_new_connections(our_loop):
         assert isinstance(first.error, OSError)
         assert other.recv(6) == b'answer'
         second.transport.write(b'still')
+        await asyncio.sleep(0)
         assert other.recv(5) == b'still'
         one.close()
         other.close()
