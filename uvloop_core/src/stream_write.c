@@ -186,30 +186,6 @@ keep_items(WriteQueue *queue, size_t from)
     return 0;
 }
 
-/* Have the items from index `from` on be exact bytes objects, which nobody can
- * change; 0, or -1 with MemoryError. */
-static int
-copy_items(WriteQueue *queue, size_t from)
-{
-    for (size_t i = from; i < queue->end; i++) {
-        WriteItem *item = &queue->items[i];
-        PyObject *object = item->owner;
-        PyObject *owner = NULL;
-
-        if (PyBytes_CheckExact(object)) {
-            continue;
-        }
-        owner = PyBytes_FromStringAndSize(item->data, (Py_ssize_t)item->size);
-        if (owner == NULL) {
-            return -1;
-        }
-        item->owner = owner;
-        item->data = PyBytes_AS_STRING(owner);
-        Py_DECREF(object);
-    }
-    return 0;
-}
-
 /* ---- sending ---- */
 
 static void
@@ -708,6 +684,33 @@ lines_size(PyObject *lines)
     return size;
 }
 
+/* What export_lines made as exact bytes objects, which nobody can change. New
+ * reference, or NULL with MemoryError. May run Python code. */
+static PyObject *
+copy_lines(PyObject *lines)
+{
+    PyObject *list = PySequence_List(lines);
+
+    for (Py_ssize_t i = 0; list != NULL && i < PyList_GET_SIZE(list); i++) {
+        PyObject *line = PyList_GET_ITEM(list, i);
+        const Py_buffer *view = NULL;
+        PyObject *copy = NULL;
+
+        if (PyBytes_CheckExact(line)) {
+            continue;
+        }
+        view = PyMemoryView_GET_BUFFER(line);
+        copy = PyBytes_FromStringAndSize(view->buf, view->len);
+        if (copy == NULL) {
+            Py_CLEAR(list);
+            break;
+        }
+        PyList_SET_ITEM(list, i, copy);
+        Py_DECREF(line);
+    }
+    return list;
+}
+
 /* Queue what export_lines made, all or none: 0, or -1 with MemoryError. */
 static int
 push_lines(WriteQueue *queue, PyObject *lines)
@@ -742,31 +745,17 @@ push_lines(WriteQueue *queue, PyObject *lines)
 /* Send what export_lines made if nothing is queued, and keep the rest; 0, or
  * -1 with an exception. */
 static int
-write_lines(Stream *stream, PyObject *lines)
+send_lines(Stream *stream, PyObject *lines)
 {
     Transport *transport = &stream->transport;
     WriteQueue *queue = &stream->queue;
-    bool waits = false;
-    size_t before = 0;
+    size_t before = queue->end - queue->first;
     int err = 0;
 
-    if (cork_of(stream)->depth > 0) {
-        waits = prepare_cork(stream, lines_size(lines));
-        if (transport->lost > 0) {
-            return 0; /* by what was sent just now */
-        }
-    }
-    before = queue->end - queue->first;
     if (push_lines(queue, lines) < 0) {
         return -1;
     }
-    if (waits) {
-        err = copy_items(queue, queue->first + before);
-        if (err == 0 && queue->size > 0) {
-            cork(stream);
-        }
-    }
-    else if (before > 0) {
+    if (before > 0) {
         err = keep_items(queue, queue->first + before);
     }
     else {
@@ -779,14 +768,50 @@ write_lines(Stream *stream, PyObject *lines)
     if (err < 0) {
         fail_pending(stream); /* a part may have gone */
     }
-    if (waits && err == 0) {
-        return 0;
-    }
     if (stream->corked) {
         cork_flush(cork_of(stream));
     }
     settle_queue(stream);
     return transport_maybe_pause(transport);
+}
+
+/* The same inside a callback of a loop that coalesces. */
+static int
+cork_lines(Stream *stream, PyObject *lines)
+{
+    size_t size = lines_size(lines);
+    PyObject *copies = NULL;
+    int err = 0;
+
+    if (size == 0) {
+        return 0;
+    }
+    if (size <= CORK_MAX) {
+        /* Whether they wait or not: to ask comes after running any code. */
+        copies = copy_lines(lines);
+        if (copies == NULL) {
+            return -1;
+        }
+        lines = copies;
+    }
+    if (prepare_cork(stream, size)) {
+        err = push_lines(&stream->queue, lines);
+        if (err == 0) {
+            cork(stream);
+        }
+    }
+    else if (stream->transport.lost == 0) { /* by what was sent just now */
+        err = send_lines(stream, lines);
+    }
+    Py_XDECREF(copies);
+    return err;
+}
+
+static int
+write_lines(Stream *stream, PyObject *lines)
+{
+    return cork_of(stream)->depth > 0 ? cork_lines(stream, lines)
+                                      : send_lines(stream, lines);
 }
 
 int
