@@ -135,6 +135,7 @@ ALLOWED_LOOP: dict[str, Call] = {
         p.loop.sock_sendto(p.datagrams, b'x', p.datagrams.getsockname())
     ),
     'time': lambda p: p.loop.time(),
+    'write_coalescing': lambda p: p.loop.write_coalescing,
 }
 LEFT_OUT_LOOP = {
     # It waits for threads: in the end of the test, and not here.
