@@ -885,16 +885,19 @@ static int
 write_coalescing_set(PyObject *self, PyObject *value, void *Py_UNUSED(closure))
 {
     Loop *loop = CAST(Loop, self);
+    int entered = 0;
 
     if (value == NULL || !PyBool_Check(value)) {
         PyErr_SetString(PyExc_TypeError, "write_coalescing must be a bool");
         return -1;
     }
-    if (loop_check_thread(loop) < 0) {
+    entered = loop_enter(loop);
+    if (entered < 0) {
         return -1;
     }
     loop->border.cork.enabled = value == Py_True;
     cork_flush(&loop->border.cork);
+    loop_leave(loop, entered);
     return 0;
 }
 
