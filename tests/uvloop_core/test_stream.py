@@ -515,6 +515,37 @@ def test_a_big_rest_of_a_bytearray_is_locked_until_it_is_sent(our_loop):
         data.clear()
 
 
+class Farewell(bytearray):
+    """Calls as it goes, which is when the last of it is sent."""
+
+    def __del__(self):
+        self.call()
+
+
+@pytest.mark.parametrize('writes_lines', [False, True])
+def test_a_write_as_a_sent_object_goes_is_sent_once(our_loop, writes_lines):
+    with peer_of(our_loop) as (transport, _, peer):
+        data = Farewell(b'x' * 3_000_000)
+        tail = [b'T' * 200_000, b'U' * 200_000]
+        data.call = lambda: (
+            transport.writelines(tail)
+            if writes_lines
+            else transport.write(b''.join(tail))
+        )
+        transport.write(data)
+        del data
+        transport.write(b'y' * 2_000_000)
+        received = in_thread(our_loop, receive_all, peer)
+        while transport.get_write_buffer_size():
+            our_loop.run_until_complete(asyncio.sleep(0.001))
+        transport.close()
+
+        got = our_loop.run_until_complete(received)
+        assert got.replace(b''.join(tail), b'', 1) == (
+            b'x' * 3_000_000 + b'y' * 2_000_000
+        )
+
+
 def test_a_released_memoryview_is_sent_all_the_same(our_loop):
     with peer_of(our_loop) as (transport, _, peer):
         data = bytearray(1 << 23)

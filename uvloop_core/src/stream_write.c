@@ -750,12 +750,13 @@ send_lines(Stream *stream, PyObject *lines)
     Transport *transport = &stream->transport;
     WriteQueue *queue = &stream->queue;
     size_t before = queue->end - queue->first;
+    bool nested = stream->sending; /* by what a sent object did as it went */
     int err = 0;
 
     if (push_lines(queue, lines) < 0) {
         return -1;
     }
-    if (before > 0) {
+    if (before > 0 || nested) {
         err = keep_items(queue, queue->first + before);
     }
     else {
@@ -767,6 +768,9 @@ send_lines(Stream *stream, PyObject *lines)
     }
     if (err < 0) {
         fail_pending(stream); /* a part may have gone */
+    }
+    if (nested) {
+        return transport_maybe_pause(transport); /* the rest is its caller's */
     }
     if (stream->corked) {
         cork_flush(cork_of(stream));
