@@ -11,6 +11,7 @@ import threading
 
 import pytest
 
+import uvloop_core
 from tests.uvloop_core.peers import (
     Recorder,
     peer_of,
@@ -452,6 +453,8 @@ def test_write_of_something_else(loop, data, name):
 
 
 def test_writelines_with_something_else_sends_nothing(loop):
+    if sys.version_info >= (3, 15) and not isinstance(loop, uvloop_core.Loop):
+        pytest.skip("asyncio's transport sends nothing ever after")
     with peer_of(loop) as (transport, _, peer):
         with pytest.raises(TypeError):
             transport.writelines([b'a', bytearray(b'b'), 'text'])
