@@ -235,8 +235,10 @@ def connect() -> Iterator[Callable[..., Client]]:
     clients: list[Client] = []
 
     def connect(server: Server, receive_buffer: int = 0) -> Client:
-        clients.append(Client(server.port, receive_buffer))
-        return clients[-1]
+        # Not clients[-1] in the end: threads call this side by side.
+        client = Client(server.port, receive_buffer)
+        clients.append(client)
+        return client
 
     yield connect
     for client in clients:
