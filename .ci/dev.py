@@ -297,8 +297,10 @@ def pytest(
         arguments = ['-o', 'timeout=150', *arguments]
         for path in glob.glob(f'{reports}.*'):
             os.remove(path)
-    # A process for each core; one that runs dry takes tests from another.
-    workers = ['-n', str(len(os.sched_getaffinity(0))), '--dist=worksteal']
+    # Two processes for each core, since half of the tests mostly wait; one
+    # that runs dry takes tests from another.
+    number = 2 * len(os.sched_getaffinity(0))
+    workers = ['-n', str(number), '--dist=worksteal']
     code = run([executable, '-m', 'pytest', *workers, *arguments], environ)
     if reports:
         found = glob.glob(f'{reports}.*')

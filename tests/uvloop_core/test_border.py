@@ -155,7 +155,7 @@ def test_callbacks_are_attached_under_stress(our_loop):
 @pytest.mark.slow
 @pytest.mark.timeout(120)
 def test_callbacks_are_attached_under_long_stress(our_loop):
-    run_stress(our_loop, 20.0)
+    run_stress(our_loop, 10.0)
 
 
 # Signals
