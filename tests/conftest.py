@@ -10,6 +10,7 @@ from __future__ import annotations
 import gc
 import importlib.util
 import os
+import signal
 import sys
 import threading
 import time
@@ -80,6 +81,12 @@ def wait_for_threads(before: set[threading.Thread]) -> list[str]:
         if not new or time.monotonic() > deadline:
             return new
         time.sleep(0.005)
+
+
+@pytest.fixture(scope='session', autouse=True)
+def sigint_interrupts() -> None:
+    """A shell starts what runs in its background with SIGINT ignored."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope='session', autouse=True)

@@ -7,7 +7,7 @@ from asyncio.constants import _SendfileMode
 from collections.abc import Callable
 from typing import Any
 
-from .sockets import WOULD_BLOCK, SocketsMixin, Waiter, check_sendfile
+from .sockets import SEEKS_ALWAYS, WOULD_BLOCK, SocketsMixin, Waiter, check_sendfile
 
 # What is read and written at once where the kernel cannot do it.
 CHUNK = 64 * 1024
@@ -129,7 +129,7 @@ class SendfileMixin(SocketsMixin):
     async def _sendfile_by_writing(
         self, transport: Any, file: Any, offset: int, count: int | None
     ) -> int:
-        if offset:
+        if offset or (SEEKS_ALWAYS and hasattr(file, 'seek')):
             file.seek(offset)
         buffer = memoryview(bytearray(min(count or CHUNK, CHUNK)))
         sent = 0

@@ -23,6 +23,9 @@ ProtocolFactory = Callable[[], asyncio.BaseProtocol]
 
 # What 3.12 mended: wait_closed() of a closed server waits for connections.
 WAITS_FOR_CONNECTIONS = sys.version_info >= (3, 12)
+# What 3.14 added: serve_forever() that is cancelled closes them, or it would
+# wait for one that says nothing.
+CLOSES_CLIENTS = sys.version_info >= (3, 14)
 # What 3.13 added: an address that this machine does not have is passed over.
 SKIPS_MISSING_ADDRESSES = sys.version_info >= (3, 13)
 
@@ -99,6 +102,8 @@ class Server(_core.Server, asyncio.AbstractServer):
             await self._forever
         except asyncio.CancelledError:
             self.close()
+            if CLOSES_CLIENTS:
+                self.close_clients()
             await self.wait_closed()
             raise
         finally:

@@ -11,7 +11,9 @@ import errno
 import os
 import socket
 import ssl
+import sys
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from functools import partial
 from typing import IO, TYPE_CHECKING, Any, TypeVar
 
@@ -28,6 +30,9 @@ Buffer = Any  # collections.abc.Buffer, from 3.12 on
 WOULD_BLOCK = (BlockingIOError, InterruptedError)
 SENDFILE_CHUNK = 1024 * 1024 * 1024
 FALLBACK_CHUNK = 256 * 1024
+# What 3.14 mended: the offset counts also if it is 0, and the file's position
+# is behind what was sent also if that was nothing.
+SEEKS_ALWAYS = sys.version_info >= (3, 14)
 
 
 class Waiter(asyncio.Future[T]):
@@ -265,8 +270,10 @@ class SocketsMixin(ResolveMixin):
                 sent += done
                 left = count - sent if count else size
         finally:
-            if sent > 0:
-                os.lseek(fd, offset + sent, os.SEEK_SET)
+            if sent > 0 or SEEKS_ALWAYS:
+                # A pipe has no position.
+                with suppress(OSError):
+                    os.lseek(fd, offset + sent, os.SEEK_SET)
         return sent
 
     async def _sendfile_by_reading(
@@ -276,7 +283,7 @@ class SocketsMixin(ResolveMixin):
         offset: int,
         count: int | None,
     ) -> int:
-        if offset:
+        if offset or (SEEKS_ALWAYS and hasattr(file, 'seek')):
             file.seek(offset)
         buffer = memoryview(
             bytearray(min(count or FALLBACK_CHUNK, FALLBACK_CHUNK))

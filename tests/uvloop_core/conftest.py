@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -27,12 +26,6 @@ if os.environ.get('PROFILE', 'release') != 'release':
 
 # test_write_coalescing.py runs other files again, with it on.
 COALESCES = 'UVLOOP_CORE_COALESCES' in os.environ
-
-
-@pytest.fixture(scope='session', autouse=True)
-def sigint_interrupts() -> None:
-    """A shell starts what runs in its background with SIGINT ignored."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 class Reports(list[dict[str, Any]]):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import os
+import sys
 import threading
 
 import pytest
@@ -109,7 +110,28 @@ def test_past_the_end_nothing_is_sent(loop, peer, file):
     transport, _, other = peer
 
     assert send(loop, transport, file, len(DATA) + 1) == 0
-    assert file.tell() == 0
+    # Until 3.14 nothing sent was nothing done.
+    at = 0 if sys.version_info < (3, 14) else len(DATA) + 1
+    assert file.tell() == at
+
+
+@pytest.mark.skipif(
+    sys.version_info < (3, 14), reason="from the file's own position, then"
+)
+@pytest.mark.parametrize('in_memory', [False, True])
+def test_the_offset_counts_from_the_files_beginning(
+    loop, peer, file, in_memory
+):
+    transport, _, other = peer
+    receiver = Receiver(other)
+    if in_memory:  # which the kernel cannot send
+        file = io.BytesIO(DATA)
+    file.seek(123)
+
+    assert send(loop, transport, file) == len(DATA)
+
+    assert file.tell() == len(DATA)
+    assert received(loop, transport, receiver) == DATA
 
 
 def test_an_empty_file(loop, peer, tmp_path):

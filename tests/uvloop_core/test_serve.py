@@ -277,6 +277,25 @@ def test_serve_forever_ends_when_it_is_cancelled(loop, run, protocol):
     run(main())
 
 
+@pytest.mark.skipif(
+    sys.version_info < (3, 14), reason='waits for the connections, then'
+)
+def test_serve_forever_closes_its_connections_when_it_is_cancelled(
+    loop, run, protocol
+):
+    async def main():
+        server = await loop.create_server(protocol, '127.0.0.1', 0)
+        task = loop.create_task(server.serve_forever())
+        with socket.create_connection(server.sockets[0].getsockname()):
+            while not protocol.made:
+                await asyncio.sleep(0)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await asyncio.wait_for(task, 5)
+
+    run(main())
+
+
 def test_close_ends_serve_forever(loop, run, protocol):
     async def main():
         server = await loop.create_server(protocol, '127.0.0.1', 0)

@@ -497,6 +497,34 @@ def test_sendto_after_the_end_is_dropped(loop, endpoint, peer, caplog):
         peer.recv(100)
 
 
+def test_without_a_peer_it_may_send_until_connection_lost(
+    loop, endpoint, peer
+):
+    transport, protocol = endpoint()
+
+    transport.close()
+    transport.sendto(b'last words', peer.getsockname())
+    loop.run_until_complete(protocol.lost.wait())
+
+    assert peer.recv(100) == b'last words'
+
+
+def test_each_error_is_told_also_after_the_first_one_closed_it(
+    loop, endpoint, peer
+):
+    class Closing(Recorder):
+        def error_received(self, exc):
+            super().error_received(exc)
+            self.transport.close()
+
+    transport, protocol = endpoint(Closing())
+    for _ in range(2):
+        transport.sendto(bytes(70000), peer.getsockname())
+    loop.run_until_complete(protocol.lost.wait())
+
+    assert len(protocol.errors) == 2
+
+
 def test_the_sockname_stays_after_close(loop, endpoint):
     transport, protocol = endpoint()
     name = name_of(transport)

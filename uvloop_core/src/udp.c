@@ -416,6 +416,15 @@ queue_datagram(UdpTransport *udp,
     return transport_maybe_pause(transport);
 }
 
+/* One without a peer may still send after close(), until connection_lost, as
+ * asyncio's does: it may be in the middle of answering. */
+static bool
+may_send(const UdpTransport *udp)
+{
+    return udp->transport.lost == 0 ||
+           (udp->remote.name == NULL && udp->fd >= 0);
+}
+
 /* 0, or -1 with an exception. */
 static int
 send_memory(UdpTransport *udp, const void *data, size_t size, PyObject *name)
@@ -426,20 +435,22 @@ send_memory(UdpTransport *udp, const void *data, size_t size, PyObject *name)
     if (size == 0 && !COMPAT_SENDS_EMPTY_DATAGRAMS) {
         return 0;
     }
-    if (udp->transport.lost == 0 && find_target(udp, name, &addr) < 0) {
+    if (may_send(udp) && find_target(udp, name, &addr) < 0) {
         return -1;
     }
-    if (transport_drops_write(&udp->transport)) {
-        return 0;
-    }
-    if (datagrams_is_empty(&udp->queue)) {
+    if (may_send(udp) && datagrams_is_empty(&udp->queue)) {
         err = datagrams_send(udp->fd, data, size, addr);
     }
     if (err == 0) {
         return 0;
     }
-    return would_block(err) ? queue_datagram(udp, data, size, addr)
-                            : tell_error(udp, err, true);
+    if (!would_block(err)) {
+        return tell_error(udp, err, true);
+    }
+    if (transport_drops_write(&udp->transport)) {
+        return 0; /* nobody would wait for it */
+    }
+    return queue_datagram(udp, data, size, addr);
 }
 
 /* ---- TransportOps ---- */
