@@ -1,4 +1,4 @@
-"""The echo server of every loop: python echo_server.py LOOP.
+"""The echo server of every loop: python echo_server.py LOOP ENDPOINT.
 
 It prints one line of JSON once it listens, and serves until it is killed.
 It is run by the peer's own interpreter, so it imports nothing of ours but
@@ -29,11 +29,18 @@ class Echo(asyncio.Protocol):
 def main() -> None:
     module = importlib.import_module(sys.argv[1])
     loop: asyncio.AbstractEventLoop = module.new_event_loop()
-    server = loop.run_until_complete(
-        loop.create_server(Echo, '127.0.0.1', 0, backlog=1024)
-    )
-    told = {
-        'port': server.sockets[0].getsockname()[1],
+    told: dict[str, object] = {}
+    if sys.argv[2] == 'tcp':
+        server = loop.run_until_complete(
+            loop.create_server(Echo, '127.0.0.1', 0, backlog=1024)
+        )
+        told['port'] = server.sockets[0].getsockname()[1]
+    else:
+        told['path'] = sys.argv[2].removeprefix('unix:')
+        loop.run_until_complete(
+            loop.create_unix_server(Echo, str(told['path']), backlog=1024)
+        )
+    told |= {
         'version': getattr(module, '__version__', platform.python_version()),
         'loop': f'{type(loop).__module__}.{type(loop).__qualname__}',
         'file': module.__file__,
