@@ -1,4 +1,5 @@
-"""C programs, compiled when they are not there or their source is newer."""
+"""C programs, compiled when they are not there or their source, or
+a header beside it, is newer."""
 
 from __future__ import annotations
 
@@ -27,7 +28,8 @@ def compile_c(source: Path, *more: str) -> str:
     program = BUILD / source.stem
     with open(BUILD / 'lock', 'w') as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        newest = source.stat().st_mtime
+        files = [source, *source.parent.glob('*.h')]
+        newest = max(file.stat().st_mtime for file in files)
         if not program.exists() or program.stat().st_mtime < newest:
             compiler = os.environ.get('CC') or sysconfig.get_config_var('CC')
             fresh = program.with_suffix('.new')

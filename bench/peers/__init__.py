@@ -13,7 +13,6 @@ import shutil
 import sys
 import sysconfig
 from dataclasses import dataclass
-from pathlib import Path
 
 from ..build import ROOT
 from ..processes import Failed, run
@@ -51,9 +50,9 @@ class Peer:
         Raises Unavailable, with the reason in one line.
         """
         if sys.version_info[:2] < self.since:
-            raise Unavailable('needs CPython %d.%d' % self.since)
+            raise Unavailable(f'needs CPython {dotted(self.since)}')
         if self.before and sys.version_info[:2] >= self.before:
-            raise Unavailable('needs a CPython before %d.%d' % self.before)
+            raise Unavailable(f'needs a CPython before {dotted(self.before)}')
         if not self.requirements:
             return [sys.executable]
         pins = hashlib.sha256('\n'.join(self.requirements).encode())
@@ -78,6 +77,10 @@ class Peer:
         if self.ours:
             environ['PYTHONPATH'] = str(ROOT)
         return environ
+
+
+def dotted(version: tuple[int, int]) -> str:
+    return f'{version[0]}.{version[1]}'
 
 
 def python_name() -> str:
