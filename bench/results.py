@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from statistics import median
@@ -148,20 +149,23 @@ def cells(row: Row) -> list[str]:
     ]
 
 
-def table(rows: list[Row]) -> str:
-    """One case's, in Markdown; what did not score is said below it."""
+def markdown(rows: list[Row]) -> Iterator[str]:
     heads = [head for head, _, _ in columns(rows[0].case)]
-    heads = ['', *heads, 'instr/req', 'rounds']
-    lines = [heads, *(cells(row) for row in rows if row.scores)]
+    lines = [['', *heads, 'instr/req', 'rounds'], *map(cells, rows)]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     rule = ['-' * widths[0], *('-' * (w - 1) + ':' for w in widths[1:])]
-    text = [f'{rows[0].case.title}', '']
     for line in [lines[0], rule, *lines[1:]]:
         first, *rest = zip(line, widths, strict=True)
         aligned = [first[0].ljust(first[1])]
         aligned += [cell.rjust(width) for cell, width in rest]
-        text.append('| ' + ' | '.join(aligned) + ' |')
-    text.append('')
+        yield '| ' + ' | '.join(aligned) + ' |'
+
+
+def table(rows: list[Row]) -> str:
+    """One case's, in Markdown; what did not score is said below it."""
+    text = [f'{rows[0].case.title}', '']
+    if scoring := [row for row in rows if row.scores]:
+        text += [*markdown(scoring), '']
     for row in rows:
         if row.failed:
             text.append(f'{row.peer.name}: FAILED: {row.failed}')

@@ -12,18 +12,18 @@ import signal
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
 from . import results
 from .callgrind import instructions_per_request
-from .cases import Case, all_cases
 from .loads import build_client
 from .measure import one_round
 from .partial import Partial
-from .peers import Peer, Unavailable, all_peers
+from .peers import Peer, Unavailable
+from .plans import PLANS, Plan
 from .processes import Failed
 from .progress import Progress
 from .results import Row
@@ -32,49 +32,22 @@ INTERRUPTED = 130  # what a shell reports for SIGINT
 BUSY = 0.5  # the load average above which times are worth little
 
 
-@dataclass(frozen=True)
-class Plan:
-    """What to do, and for how long."""
-
-    cases: list[Case]
-    peers: list[Peer]
-    rounds: int
-    seconds: int
-    count: bool
-    quick: bool = False
-
-    def wants(self, case: Case, peer: Peer) -> bool:
-        return case.kind in peer.servers
-
-    def is_counted(self, row: Row) -> bool:
-        """Counting is slow: a quick run, which proves that it works, does
-        ours."""
-        wanted = self.count and row.case.instructions is not None
-        return wanted and (row.peer.ours or not self.quick)
-
-
 def measure(plan: Plan, partial: Partial | None = None) -> list[Row]:
     """All rows of the plan; one that fails or cannot run stops no other.
 
     With `partial`, what it holds is not measured again, and what is measured
     goes there at once.
     """
-    rows = [
-        Row(case, peer)
-        for case in plan.cases
-        for peer in plan.peers
-        if plan.wants(case, peer)
-    ]
+    rows = [Row(case, peer) for case, peer in plan.rows]
     if partial and partial.load(rows):
         print(f'going on with {partial.path}', file=sys.stderr)
-    counted = [row for row in rows if plan.is_counted(row)]
-    peers = [peer for peer in plan.peers if any(r.peer is peer for r in rows)]
+    counted = [row for row in rows if plan.is_counted(row.case)]
     done = sum(len(row.rounds) for row in rows)
     done += sum(row.instructions is not None for row in counted)
-    steps = len(peers) + len(rows) * plan.rounds + len(counted)
+    steps = len(plan.peers) + len(rows) * plan.rounds + len(counted)
     progress = Progress(steps, done)
     client = build_client()
-    prefixes = install(peers, rows, progress)
+    prefixes = install(rows, plan.peers, progress)
 
     def take_round(row: Row) -> None:
         one, row.told = one_round(
@@ -108,7 +81,7 @@ def measure(plan: Plan, partial: Partial | None = None) -> list[Row]:
     for case in plan.cases:
         for number in range(1, plan.rounds + 1):
             for row in rows:
-                if row.case is case and len(row.rounds) < number:
+                if row.case == case and len(row.rounds) < number:
                     text = f'round {number} of {plan.rounds}'
                     attempt(row, take_round, text)
     for row in counted:
@@ -119,7 +92,7 @@ def measure(plan: Plan, partial: Partial | None = None) -> list[Row]:
 
 
 def install(
-    peers: list[Peer], rows: list[Row], progress: Progress
+    rows: list[Row], peers: list[Peer], progress: Progress
 ) -> dict[str, list[str]]:
     """What starts the programs of each peer that could be installed."""
     prefixes = {}
@@ -129,7 +102,7 @@ def install(
             prefixes[peer.name] = peer.install()
         except Unavailable as unavailable:
             for row in rows:
-                if row.peer is peer:
+                if row.peer.name == peer.name:
                     row.unavailable = str(unavailable)
     return prefixes
 
@@ -149,13 +122,22 @@ def names(text: str) -> list[str]:
 def options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog='make bench', description=__doc__)
     parser.add_argument(
-        '--quick',
-        action='store_true',
-        help='one short round, to see that it works; the numbers mean nothing',
+        '--plan',
+        choices=PLANS,
+        default='full',
+        help='table: the rows of the promise; quick: one round, every peer'
+        ' under one case of each kind; ours: the same of ours alone',
     )
-    parser.add_argument('--rounds', type=int, default=5, metavar='N')
     parser.add_argument(
-        '--seconds', type=int, default=2, metavar='N', help='of each round'
+        '--quick',
+        action='store_const',
+        const='ours',
+        dest='plan',
+        help='is --plan ours: does it work? The numbers mean nothing',
+    )
+    parser.add_argument('--rounds', type=int, metavar='N', help='of each row')
+    parser.add_argument(
+        '--seconds', type=int, metavar='N', help='of each round'
     )
     parser.add_argument(
         '--cases', type=names, metavar='A,B', help='all, unless given'
@@ -185,41 +167,40 @@ def options() -> argparse.Namespace:
         '--output', type=Path, metavar='FILE', help='not bench/results/'
     )
     given = parser.parse_args()
-    if not 1 <= given.rounds <= 99 or not 1 <= given.seconds <= 300:
-        parser.error('--rounds is 1 to 99, --seconds is 1 to 300')
+    for name, most in (('rounds', 99), ('seconds', 300)):
+        number = getattr(given, name)
+        if number is not None and not 1 <= number <= most:
+            parser.error(f'--{name} is 1 to {most}')
     return given
 
 
 def make_plan(given: argparse.Namespace) -> Plan:
-    cases = {case.name: case for case in all_cases()}
-    peers = {peer.name: peer for peer in all_peers()}
+    """The one that is named, narrowed to the cases and peers that are."""
+    plan = PLANS[given.plan]()
+    cases = [case.name for case in plan.cases]
+    peers = [peer.name for peer in plan.peers]
     for wanted, known in ((given.cases, cases), (given.peers, peers)):
         for name in wanted or ():
             if name not in known:
                 sys.exit(f'error: {name}: use some of {", ".join(known)}')
-    rounds, seconds = given.rounds, given.seconds
-    chosen = [cases[name] for name in given.cases or cases]
-    if given.quick:
-        rounds = seconds = 1
-        chosen = [
-            replace(case, instructions=(100, 300))
-            if case.instructions
-            else case
-            for case in chosen
-        ]
-    return Plan(
-        cases=chosen,
-        peers=[peers[name] for name in given.peers or peers],
+    rounds = plan.rounds if given.rounds is None else given.rounds
+    return replace(
+        plan,
+        rows=[
+            (case, peer)
+            for case, peer in plan.rows
+            if case.name in (given.cases or cases)
+            and peer.name in (given.peers or peers)
+        ],
         rounds=0 if given.instructions_only else rounds,
-        seconds=seconds,
-        count=not given.no_instructions,
-        quick=given.quick,
+        seconds=given.seconds or plan.seconds,
+        counted=() if given.no_instructions else plan.counted,
     )
 
 
 def report(rows: list[Row], given: argparse.Namespace) -> None:
     for case in dict.fromkeys(row.case for row in rows):
-        print(results.table([row for row in rows if row.case is case]))
+        print(results.table([row for row in rows if row.case == case]))
         print()
     if given.profile:
         for row in rows:
@@ -246,7 +227,8 @@ def bench(plan: Plan, given: argparse.Namespace) -> int:
     began = time.monotonic()
     about: dict[str, object] = {
         'machine': results.machine(),
-        'quick': given.quick,
+        'plan': given.plan,
+        'rounds': plan.rounds,
         'seconds': plan.seconds,
     }
     if os.getloadavg()[0] > BUSY:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from . import Case
 
-SIZES = {'900': 900, '1k': 1024, '10k': 10 * 1024, '100k': 100 * 1024}
+SIZES = {'1k': 1024, '10k': 10 * 1024, '100k': 100 * 1024, '900': 900}
 SAID = {'900': '900 B', '1k': '1 KB', '10k': '10 KB', '100k': '100 KB'}
 
 
@@ -18,9 +18,9 @@ def echo(endpoint: str, size: str, connections: int) -> Case:
         endpoint=endpoint,
         connections=connections,
         size=SIZES[size],
-        # From a few KB up they would be counted a byte.
+        # In blocks of 100 KB there is little but bytes that are copied.
         instructions=(1000, 3000)
-        if SIZES[size] <= 1024 and connections == 10
+        if SIZES[size] <= 10 * 1024 and connections == 10
         else None,
     )
 

@@ -18,9 +18,9 @@ from bench.build import BUILD
 from bench.callgrind import parse
 from bench.cases import Case
 from bench.peers import Peer, Unavailable
+from bench.plans import Plan
 from bench.processes import Cpu
-from bench.run import Plan
-from bench.run import measure as run_plan
+from bench.run import measure as measure_all
 
 ROOT = Path(__file__).resolve().parents[2]
 FAULTY = str(Path(__file__).with_name('faulty_server.py'))
@@ -34,8 +34,7 @@ def faulty(fault: str) -> Peer:
 
 
 def rows_of(*peers: Peer) -> list[results.Row]:
-    plan = Plan([CASE], list(peers), rounds=1, seconds=1, count=False)
-    return run_plan(plan)
+    return measure_all(Plan([(CASE, peer) for peer in peers], 1, 1))
 
 
 @pytest.mark.parametrize(
