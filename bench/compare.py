@@ -22,7 +22,7 @@ import argparse
 import json
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median, quantiles
 from typing import Any
@@ -155,7 +155,7 @@ def with_shared(move: Change, every: list[Change]) -> Change:
         and median(peers) * move.share > 0
         and abs(median(peers)) > abs(move.share) / 2
     )
-    return Change(**{**vars(move), 'shared': shared})
+    return replace(move, shared=shared)
 
 
 def states(a: Rows, b: Rows) -> Iterator[str]:
@@ -184,9 +184,11 @@ def main() -> int:
     found = changed(a, b)
     for ours, title in ((True, 'ours'), (False, 'the peers')):
         lines = [str(one) for one in found if one.ours is ours]
-        print(f'{title}: {len(lines)} beyond the noise')
-        print(*(f'  {line}' for line in lines), sep='\n')
-    print(*states(a, b), sep='\n')
+        print(f'{title}: {len(lines)} changed beyond the noise')
+        for line in lines:
+            print(f'  {line}')
+    for line in states(a, b):
+        print(line)
     return 0
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from .build import ROOT
 from .cases import Case
 from .loads import check_answers, client_load, wrk_load
-from .peers import Peer
+from .peers import Peer, Unavailable
 from .processes import (
     Cpu,
     Failed,
@@ -37,7 +37,8 @@ CHECKED = 100  # answers before wrk, and as many after it
 #   user_us, system_us   cpu_us, split as the sampled ticks are
 #   busy        its share of its core
 #   waiting     the share that other processes took from it
-# Of a program that measures itself: value, per operation.
+# Of a program that measures itself, per operation: value, which is the figure
+# that the case is about, and all that it printed.
 Round = dict[str, float]
 
 
@@ -166,10 +167,16 @@ def self_timed(
         server_core(),
     )
     told = parse_told(output, peer)
-    value = told.pop(case.figure, None)
-    if not isinstance(value, int | float) or not value > 0:
+    if why := told.get('unavailable'):
+        raise Unavailable(str(why))
+    figures = {
+        name: float(told.pop(name))
+        for name, value in [*told.items()]
+        if isinstance(value, int | float)
+    }
+    if not figures.get(case.figure, 0) > 0:
         raise Failed(f'it said {output.strip()!r}, without {case.figure}')
-    return {'value': float(value)}, told
+    return {'value': figures[case.figure], **figures}, told
 
 
 def summary(load: dict[str, float], used: Cpu) -> Round:

@@ -83,6 +83,7 @@ class Row:
             'peer': self.peer.name,
             'style': self.peer.style,
             'ours': self.peer.ours,
+            'ceiling': self.peer.ceiling,
             'server': self.told,
             'median': rounded(self.medians()) if self.scores else {},
             'instructions': round(count.total, 1) if count else None,

@@ -74,7 +74,10 @@ def measure(plan: Plan, partial: Partial | None = None) -> list[Row]:
         except Failed as failed:
             row.failed = str(failed)
         except Unavailable as unavailable:
-            row.not_counted = str(unavailable)
+            if action is take_count:
+                row.not_counted = str(unavailable)
+            else:
+                row.unavailable = str(unavailable)
         if partial:
             partial.save(rows)
 

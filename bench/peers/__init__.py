@@ -40,6 +40,7 @@ class Peer:
     requirements: tuple[str, ...] = ()
     ours: bool = False
     style: str = ''
+    ceiling: bool = False  # shows what is possible, and is no rival
     since: tuple[int, int] = (3, 11)  # of CPython
     before: tuple[int, int] | None = None
     not_counted: str = ''  # why callgrind cannot count it
