@@ -170,13 +170,14 @@ def self_timed(
     if why := told.get('unavailable'):
         raise Unavailable(str(why))
     figures = {
-        name: float(told.pop(name))
-        for name, value in [*told.items()]
+        name: float(value)
+        for name, value in told.items()
         if isinstance(value, int | float)
     }
+    about = {name: told[name] for name in told if name not in figures}
     if not figures.get(case.figure, 0) > 0:
         raise Failed(f'it said {output.strip()!r}, without {case.figure}')
-    return {'value': figures[case.figure], **figures}, told
+    return {'value': figures[case.figure], **figures}, about
 
 
 def summary(load: dict[str, float], used: Cpu) -> Round:

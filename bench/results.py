@@ -7,6 +7,7 @@ import os
 import platform
 import subprocess
 import sys
+import sysconfig
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -224,6 +225,17 @@ def commit() -> str:
     return done.stdout.strip()
 
 
+def interpreter() -> str:
+    """CPython 3.14.2, and how it was built, which its speed hangs on."""
+    words = [f'CPython {platform.python_version()}']
+    if sysconfig.get_config_var('Py_GIL_DISABLED'):
+        words.append('free-threaded')
+    options = sysconfig.get_config_var('CONFIG_ARGS') or ''
+    pgo = '--enable-optimizations' in options
+    words.append('profile-guided' if pgo else 'not profile-guided')
+    return ', '.join(words)
+
+
 def machine() -> dict[str, object]:
     return {
         'cpu': cpu_model(),
@@ -232,6 +244,7 @@ def machine() -> dict[str, object]:
         'libc': ' '.join(platform.libc_ver()),
         'load_average': [round(number, 2) for number in os.getloadavg()],
         'python': sys.version,
+        'interpreter': interpreter(),
         'commit': commit(),
     }
 
