@@ -54,11 +54,18 @@ class Bar:
 
 
 def short(number: float) -> str:
-    """Three digits or so: 1.25M, 228k, 4.29."""
+    """Three digits: 1.25M, 228k, 4.20."""
     for size, letter in ((1e9, 'G'), (1e6, 'M'), (1e3, 'k')):
         if abs(number) >= size * 0.9995:
-            return f'{number / size:.3g}{letter}'
-    return f'{number:.3g}'
+            return f'{number / size:#.3g}'.rstrip('.') + letter
+    return f'{number:#.3g}'.rstrip('.')
+
+
+def tick(number: float) -> str:
+    for size, letter in ((1e6, 'M'), (1e3, 'k')):
+        if number >= size:
+            return f'{number / size:g}{letter}'
+    return f'{number:g}'
 
 
 def as_svg(figure: Figure) -> str:
@@ -70,7 +77,7 @@ def as_svg(figure: Figure) -> str:
     return file.getvalue().partition('?>\n')[2]
 
 
-def draw_bars(axes: Any, bars: Sequence[Bar], title: str, unit: str) -> None:
+def draw_bars(axes: Any, bars: Sequence[Bar]) -> None:
     """Horizontal, in the order given, each with its number and its spread."""
     places = range(len(bars))
     most = max(max(bar.high, bar.value) for bar in bars)
@@ -97,36 +104,31 @@ def draw_bars(axes: Any, bars: Sequence[Bar], title: str, unit: str) -> None:
         label.set_fontweight('bold' if bar.kind == 'ours' else 'normal')
     axes.invert_yaxis()
     axes.set_xlim(0, most * 1.17)
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: short(x)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: tick(x)))
     axes.locator_params(axis='x', nbins=5)
     axes.tick_params(length=0, colors=INK)
     axes.grid(axis='x', color=GRID, lw=0.8)
     axes.set_axisbelow(True)
     axes.spines[['left', 'bottom']].set_visible(False)
-    axes.set_xlabel(unit, color=INK)
-    axes.set_title(title, loc='left', color=INK, fontsize=9.5, pad=6)
 
 
-def panel(bars: Sequence[Bar], title: str, unit: str) -> str:
+def name(figure: Figure, title: str) -> None:
+    """Above all, from where the labels begin."""
+    figure.suptitle(
+        title, x=0.01, ha='left', color=INK, fontsize=9.5, weight='bold'
+    )
+
+
+def panel(bars: Sequence[Bar], title: str) -> str:
     """One small chart."""
-    height = BAR * len(bars) + 0.75
+    height = BAR * len(bars) + 0.6
     figure = Figure(figsize=(WIDTH, height), layout='constrained')
-    draw_bars(figure.add_subplot(), bars, title, unit)
-    # A title begins where the labels do, not where the bars do.
-    move_title(figure)
+    draw_bars(figure.add_subplot(), bars)
+    name(figure, title)
     return as_svg(figure)
 
 
-def move_title(figure: Figure) -> None:
-    for axes in figure.axes:
-        text = axes.get_title(loc='left')
-        axes.set_title('', loc='left')
-        figure.suptitle(
-            text, x=0.01, ha='left', color=INK, fontsize=9.5, weight='bold'
-        )
-
-
-def panels(charts: Sequence[tuple[Sequence[Bar], str]], unit: str) -> str:
+def panels(charts: Sequence[tuple[Sequence[Bar], str]], heading: str) -> str:
     """Some side by side, for the README."""
     most = max(len(bars) for bars, _ in charts)
     figure = Figure(
@@ -135,7 +137,9 @@ def panels(charts: Sequence[tuple[Sequence[Bar], str]], unit: str) -> str:
     for axes, (bars, title) in zip(
         figure.subplots(1, len(charts), squeeze=False)[0], charts, strict=True
     ):
-        draw_bars(axes, bars, title, unit)
+        draw_bars(axes, bars)
+        axes.set_title(title, loc='left', color=INK, fontsize=9)
+    name(figure, heading)
     return as_svg(figure)
 
 
@@ -172,9 +176,7 @@ def dots(
     axes.set_axisbelow(True)
     axes.spines[['left', 'bottom']].set_visible(False)
     axes.set_xlabel(unit, color=INK)
-    figure.suptitle(
-        title, x=0.01, ha='left', color=INK, fontsize=9.5, weight='bold'
-    )
+    name(figure, title)
     figure.legend(
         loc='outside lower left', ncols=8, frameon=False, handletextpad=0.3
     )

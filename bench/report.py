@@ -152,8 +152,12 @@ def unit_of(case: Case, rows: list[Row]) -> tuple[str, float]:
 # HTML
 
 
-def table(heads: Iterable[str], lines: Iterable[str]) -> str:
-    row = ''.join(f'<th>{head}</th>' for head in heads)
+def table(heads: Iterable[str], lines: Iterable[str], text: int = 1) -> str:
+    """The first columns, as many as `text` says, are words."""
+    row = ''.join(
+        f'<th{" class=text" * (i < text)}>{head}</th>'
+        for i, head in enumerate(heads)
+    )
     body = '\n'.join(lines)
     return (
         f'<div class="scroll"><table><thead><tr>{row}</tr></thead>'
@@ -225,8 +229,17 @@ def promised(results: Results) -> Iterator[str]:
         f' <span class="bad">{len(found) - held - open_} do not</span>,'
         f' {open_} were not measured.</p>'
     )
-    heads = ['work', 'case', 'figure', 'ours', 'best of', 'ratio', 'goal', '']
-    yield table(heads, (verdict(one) for one in found))
+    heads = [
+        'work',
+        'case',
+        'figure',
+        'best peer',
+        'ours',
+        'ratio',
+        'goal',
+        '',
+    ]
+    yield table(heads, (verdict(one) for one in found), text=4)
 
 
 def verdict(one: promise.Verdict) -> str:
@@ -235,19 +248,21 @@ def verdict(one: promise.Verdict) -> str:
         cell(escape(f'{goal.work}, {goal.ours}')),
         cell(escape(goal.case), 'text'),
         cell(FIGURES.get(goal.figure, goal.figure), 'text'),
-        cell(charts.short(one.ours) if one.ours else '-'),
     ]
+    ours = cell(charts.short(one.ours) if one.ours else '-')
     sign = '≥' if goal.at_least else '≤'
     limit = cell(f'{sign} {goal.limit:.2f}')
     if one.ratio is None or one.best is None:
         why = cell(escape(one.why), 'text')
-        return line([*known, why, cell('-'), limit, cell('not measured')])
+        rest = [why, ours, cell('-'), limit, cell('not measured')]
+        return line([*known, *rest])
     kind = 'good' if one.holds else 'bad'
     return line(
         [
             *known,
             cell(f'{escape(one.peer)} {charts.short(one.best)}', 'text'),
-            cell(f'{one.ratio:.2f}', kind),
+            ours,
+            cell(f'{one.ratio:.3f}', kind),
             limit,
             cell('holds' if one.holds else 'missed', kind),
         ]
@@ -274,6 +289,7 @@ def losses(results: Results) -> Iterator[str]:
     yield table(
         ['case', 'peer', 'figure', 'ours', 'theirs', 'of ours'],
         (loss(results, *each) for each in found),
+        text=3,
     )
 
 
@@ -319,7 +335,11 @@ def case_table(
     case: Case, rows: list[Row], results: Results, beside: list[Results]
 ) -> str:
     unit, scale = unit_of(case, rows)
-    columns = SELF if case['load'] == 'self' else LOADED
+    columns = [
+        column
+        for column in (SELF if case['load'] == 'self' else LOADED)
+        if any(promise.figure_of(row, column[1]) for row in rows)
+    ]
     heads = ['peer', 'version']
     for head, _, _, compared in columns:
         heads.append(head.format(unit=unit))
@@ -344,7 +364,7 @@ def case_table(
                 ratio_cell(other, same, deciding(case)) if same else cell('-')
             )
         lines.append(line(cells, kind_of(row)))
-    return table(heads, lines)
+    return table(heads, lines, text=2)
 
 
 def ratio_cell(results: Results, row: Row, figure: str) -> str:
@@ -383,15 +403,15 @@ def bars(
 def case_charts(case: Case, results: Results) -> Iterator[str]:
     unit, scale = unit_of(case, results.rows_of(case))
     wanted = [
-        ('requests_per_second', f'requests/s {MORE}', 1.0),
+        ('requests_per_second', f'Requests/s {MORE}', 1.0),
         ('cpu_us', f'CPU us a request {LESS}', 1.0),
-        ('instructions', f'instructions a request {LESS}', 1.0),
+        ('instructions', f'Instructions a request {LESS}', 1.0),
     ]
     if case['load'] == 'self':
         wanted = [('least', f'{unit} {LESS}', scale)]
     for figure, label, divisor in wanted:
         if found := bars(case, results, figure, divisor):
-            svg = charts.panel(found, case['title'], label)
+            svg = charts.panel(found, label)
             numbers = ', '.join(
                 f'{bar.label} {charts.short(bar.value)}' for bar in found
             )
@@ -432,14 +452,19 @@ def absent(results: Results) -> Iterator[str]:
             line(
                 [
                     cell(escape(peer)),
-                    cell(state, 'bad' if state == 'failed' else ''),
-                    cell(str(len(names)) if len(names) > 1 else names[0]),
+                    cell(state, 'text bad' if state == 'failed' else 'text'),
+                    cell(shortened(names), 'text'),
                     cell(escape(why), 'text wide'),
                 ]
             )
             for (peer, state, why), names in cases.items()
         ),
+        text=4,
     )
+
+
+def shortened(names: list[str]) -> str:
+    return ', '.join(names) if len(names) < 4 else f'{len(names)} cases'
 
 
 def overview(results: Results) -> dict[str, str]:
