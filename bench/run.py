@@ -20,9 +20,12 @@ from typing import NoReturn
 from . import results
 from .callgrind import instructions_per_request
 from .cases import Case, all_cases
-from .measure import build_client, one_round
+from .loads import build_client
+from .measure import one_round
+from .partial import Partial
 from .peers import Peer, Unavailable, all_peers
 from .processes import Failed
+from .progress import Progress
 from .results import Row
 
 INTERRUPTED = 130  # what a shell reports for SIGINT
@@ -40,48 +43,42 @@ class Plan:
     count: bool
     quick: bool = False
 
+    def wants(self, case: Case, peer: Peer) -> bool:
+        return case.kind in peer.servers
 
-class Progress:
-    """One line on a terminal that is written over; else a line a step."""
-
-    def __init__(self, steps: int) -> None:
-        self.steps = steps
-        self.done = 0
-        self.began = time.monotonic()
-        self.is_terminal = sys.stderr.isatty()
-
-    def step(self, text: str) -> None:
-        left = ''
-        if self.done:
-            seconds = time.monotonic() - self.began
-            seconds *= self.steps / self.done - 1
-            left = f', {seconds:.0f} s left'
-        line = f'[{self.done + 1}/{self.steps}{left}] {text}'
-        self.done += 1
-        if self.is_terminal:
-            print(f'\r\x1b[K{line}', end='', file=sys.stderr, flush=True)
-        else:
-            print(line, file=sys.stderr, flush=True)
-
-    def end(self) -> None:
-        if self.is_terminal:
-            print('\r\x1b[K', end='', file=sys.stderr, flush=True)
+    def is_counted(self, row: Row) -> bool:
+        """Counting is slow: a quick run, which proves that it works, does
+        ours."""
+        wanted = self.count and row.case.instructions is not None
+        return wanted and (row.peer.ours or not self.quick)
 
 
-def measure(plan: Plan) -> list[Row]:
-    """All rows of the plan; one that fails or cannot run stops no other."""
-    rows = [Row(case, peer) for case in plan.cases for peer in plan.peers]
-    counted = [row for row in rows if is_counted(row, plan)]
-    progress = Progress(
-        len(plan.peers) + len(rows) * plan.rounds + len(counted)
-    )
+def measure(plan: Plan, partial: Partial | None = None) -> list[Row]:
+    """All rows of the plan; one that fails or cannot run stops no other.
+
+    With `partial`, what it holds is not measured again, and what is measured
+    goes there at once.
+    """
+    rows = [
+        Row(case, peer)
+        for case in plan.cases
+        for peer in plan.peers
+        if plan.wants(case, peer)
+    ]
+    if partial and partial.load(rows):
+        print(f'going on with {partial.path}', file=sys.stderr)
+    counted = [row for row in rows if plan.is_counted(row)]
+    peers = [peer for peer in plan.peers if any(r.peer is peer for r in rows)]
+    done = sum(len(row.rounds) for row in rows)
+    done += sum(row.instructions is not None for row in counted)
+    steps = len(peers) + len(rows) * plan.rounds + len(counted)
+    progress = Progress(steps, done)
     client = build_client()
-    pythons = install(plan.peers, rows, progress)
+    prefixes = install(peers, rows, progress)
 
     def take_round(row: Row) -> None:
-        python = pythons[row.peer.name]
         one, row.told = one_round(
-            client, row.peer, row.case, python, plan.seconds
+            client, row.peer, row.case, prefixes[row.peer.name], plan.seconds
         )
         row.rounds.append(one)
 
@@ -91,57 +88,50 @@ def measure(plan: Plan) -> list[Row]:
             client,
             row.peer,
             row.case,
-            pythons[row.peer.name],
+            prefixes[row.peer.name],
             row.case.instructions,
         )
+
+    def attempt(row: Row, action: Callable[[Row], None], text: str) -> None:
+        progress.step(f'{row.case.name} {row.peer.name}: {text}')
+        if row.failed or row.unavailable:
+            return
+        try:
+            action(row)
+        except Failed as failed:
+            row.failed = str(failed)
+        except Unavailable as unavailable:
+            row.not_counted = str(unavailable)
+        if partial:
+            partial.save(rows)
 
     for case in plan.cases:
         for number in range(1, plan.rounds + 1):
             for row in rows:
-                if row.case is case:
-                    progress.step(
-                        f'{case.name} {row.peer.name}:'
-                        f' round {number} of {plan.rounds}'
-                    )
-                    attempt(row, take_round)
+                if row.case is case and len(row.rounds) < number:
+                    text = f'round {number} of {plan.rounds}'
+                    attempt(row, take_round, text)
     for row in counted:
-        progress.step(f'{row.case.name} {row.peer.name}: instructions')
-        attempt(row, take_count)
+        if row.instructions is None:
+            attempt(row, take_count, 'instructions')
     progress.end()
     return rows
 
 
-def is_counted(row: Row, plan: Plan) -> bool:
-    """Counting is slow: a quick run, which proves that it works, does ours."""
-    wanted = plan.count and row.case.instructions is not None
-    return wanted and (row.peer.ours or not plan.quick)
-
-
 def install(
     peers: list[Peer], rows: list[Row], progress: Progress
-) -> dict[str, str]:
-    """The interpreter of each peer that could be installed."""
-    pythons = {}
+) -> dict[str, list[str]]:
+    """What starts the programs of each peer that could be installed."""
+    prefixes = {}
     for peer in peers:
         progress.step(f'{peer.name}: install')
         try:
-            pythons[peer.name] = peer.install()
+            prefixes[peer.name] = peer.install()
         except Unavailable as unavailable:
             for row in rows:
                 if row.peer is peer:
                     row.unavailable = str(unavailable)
-    return pythons
-
-
-def attempt(row: Row, action: Callable[[Row], None]) -> None:
-    if row.failed or row.unavailable:
-        return
-    try:
-        action(row)
-    except Failed as failed:
-        row.failed = str(failed)
-    except Unavailable as unavailable:
-        row.not_counted = str(unavailable)
+    return prefixes
 
 
 # The command line
@@ -185,6 +175,11 @@ def options() -> argparse.Namespace:
         default=0,
         metavar='LINES',
         help='show the functions that take the most instructions',
+    )
+    parser.add_argument(
+        '--fresh',
+        action='store_true',
+        help='start anew, where an interrupted run would be gone on with',
     )
     parser.add_argument(
         '--output', type=Path, metavar='FILE', help='not bench/results/'
@@ -240,7 +235,10 @@ def main() -> int:
     try:
         return bench(plan, given)
     except KeyboardInterrupt:
-        print('\ninterrupted; nothing is saved', file=sys.stderr)
+        print(
+            '\ninterrupted; the same command goes on from here',
+            file=sys.stderr,
+        )
         return INTERRUPTED
 
 
@@ -257,9 +255,13 @@ def bench(plan: Plan, given: argparse.Namespace) -> int:
             ' instructions will not',
             file=sys.stderr,
         )
-    rows = measure(plan)
+    partial = Partial(plan)
+    if given.fresh:
+        partial.remove()
+    rows = measure(plan, partial)
     about['load_average_after'] = os.getloadavg()
     path = results.save(rows, about, given.output)
+    partial.remove()
     report(rows, given)
     print(f'{path}, in {time.monotonic() - began:.0f} s')
     return any(row.failed for row in rows)

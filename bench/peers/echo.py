@@ -8,13 +8,12 @@ writes) or `sockets` (a task awaits loop.sock_recv and loop.sock_sendall).
 from __future__ import annotations
 
 import asyncio
-import importlib
-import platform
 import socket
 import ssl
 from typing import Any, cast
 
-BACKLOG = 1024
+from __main__ import BACKLOG, loop_of
+
 READ_BYTES = 256 * 1024
 
 
@@ -80,15 +79,12 @@ async def start(
 def serve(
     listener: socket.socket, tell: Any, name: str, style: str, *tls: str
 ) -> None:
-    module = importlib.import_module(name)
-    loop: asyncio.AbstractEventLoop = module.new_event_loop()
+    module, loop, kind, version = loop_of(name)
     options = {}
     if tls:
         options['ssl'] = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         options['ssl'].load_cert_chain(*tls)
     kept = loop.run_until_complete(start(style, listener, options))
-    version = getattr(module, '__version__', platform.python_version())
-    kind = f'{type(loop).__module__}.{type(loop).__qualname__}'
     tell(module, version, kind)
     loop.run_forever()
     del kept
