@@ -9,7 +9,7 @@ const net = require('node:net');
 const tls = require('node:tls');
 
 const BACKLOG = 1024;
-const BLOCK = Buffer.alloc(1 << 20, Buffer.from(Array(256).keys()));
+const BLOCK = Buffer.alloc(1 << 20, Uint8Array.from({ length: 256 }, (_, i) => i));
 
 function echo(socket) {
   socket.setNoDelay(true);
