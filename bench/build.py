@@ -1,5 +1,4 @@
-"""C programs, compiled when they are not there or their source, or
-a header beside it, is newer."""
+"""C programs, compiled when they are not there or their source is newer."""
 
 from __future__ import annotations
 
@@ -13,7 +12,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 BUILD = ROOT / 'build' / 'bench'
 FLAGS = (
-    '-std=c11 -O2 -Wall -Wextra -Wshadow -Wstrict-prototypes'
+    '-std=c11 -D_GNU_SOURCE -O2 -Wall -Wextra -Wshadow -Wstrict-prototypes'
     ' -Wmissing-prototypes -Wvla -Wformat=2 -Wundef -Wconversion'
 ).split()
 
@@ -28,8 +27,8 @@ def compile_c(source: Path, *more: str) -> str:
     program = BUILD / source.stem
     with open(BUILD / 'lock', 'w') as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        files = [source, *source.parent.glob('*.h')]
-        newest = max(file.stat().st_mtime for file in files)
+        headers = source.parent.glob('*.h')
+        newest = max(path.stat().st_mtime for path in (source, *headers))
         if not program.exists() or program.stat().st_mtime < newest:
             compiler = os.environ.get('CC') or sysconfig.get_config_var('CC')
             fresh = program.with_suffix('.new')

@@ -10,6 +10,7 @@ import re
 import socket
 from pathlib import Path
 
+from . import libraries
 from .build import compile_c
 from .cases import Case
 from .processes import Failed, client_core, run
@@ -19,6 +20,10 @@ SCRIPTS = Path(__file__).with_name('cases')
 BODY = bytes(range(256))
 MOST = 10  # connections of check_answers
 # The browser's, besides Host and the three that differ.
+AGENT = (
+    'Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko)'
+    ' Chrome/%d.0.0.0 Safari/537.36'
+)
 BROWSER = (
     'Connection: keep-alive\r\nCache-Control: max-age=0\r\n'
     'Upgrade-Insecure-Requests: 1\r\n'
@@ -30,7 +35,8 @@ BROWSER = (
 
 
 def build_client() -> str:
-    return compile_c(CLIENT_SOURCE)
+    openssl = libraries.openssl()
+    return compile_c(CLIENT_SOURCE, f'-DWITH_TLS={bool(openssl):d}', *openssl)
 
 
 # bench/client.c
@@ -110,7 +116,8 @@ def parse_wrk(text: str) -> dict[str, float]:
 def head(case: Case, number: int) -> bytes:
     """A request that differs from the one before, as wrk's scripts do it."""
     lines = f'GET /bytes/{case.size}?n={number} HTTP/1.1\r\nHost: 127.0.0.1'
-    lines += f'\r\nUser-Agent: bench/{number % 97}\r\n'
+    agent = AGENT if case.script == 'browser.lua' else 'bench/%d'
+    lines += f'\r\nUser-Agent: {agent % (number % 97)}\r\n'
     lines += f'Cookie: session={number * 2654435761 % 2**32:08x}\r\n'
     if case.script == 'browser.lua':
         lines += BROWSER

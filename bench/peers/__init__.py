@@ -116,12 +116,6 @@ def environment(name: str, *requirements: str) -> str:
 
 def all_peers() -> list[Peer]:
     """In the order of each round, and of the tables."""
-    return [
-        Peer('ours', {'echo': ('echo_server.py', 'uvloop_core')}, ours=True),
-        Peer(
-            'uvloop',
-            {'echo': ('echo_server.py', 'uvloop')},
-            requirements=('uvloop==0.23.0',),
-        ),
-        Peer('asyncio', {'echo': ('echo_server.py', 'asyncio')}),
-    ]
+    from . import known
+
+    return list(known.PEERS)

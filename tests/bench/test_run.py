@@ -26,7 +26,7 @@ ROOT = Path(__file__).resolve().parents[2]
 FAULTY = str(Path(__file__).with_name('faulty_server.py'))
 CASE = Case('case', 'A case', 'echo', connections=1, size=1000)
 
-HONEST = Peer('honest', {'echo': ('echo_server.py', 'asyncio')})
+HONEST = Peer('honest', {'echo': ('serve.py', 'echo', 'asyncio', 'protocol')})
 
 
 def faulty(fault: str) -> Peer:
