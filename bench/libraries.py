@@ -18,8 +18,8 @@ from .build import BUILD, ROOT
 
 sys.path.append(str(ROOT / 'vendor'))
 
-import fetch  # noqa: E402
-import sources  # noqa: E402
+import fetch
+import sources
 
 FLAGS = ('-O3', '-DNDEBUG', '-fno-strict-aliasing', '-w')
 LLHTTP = 'vendor/src/llhttp'

@@ -229,42 +229,27 @@ def promised(results: Results) -> Iterator[str]:
         f' <span class="bad">{len(found) - held - open_} do not</span>,'
         f' {open_} were not measured.</p>'
     )
-    heads = [
-        'work',
-        'case',
-        'figure',
-        'best peer',
-        'ours',
-        'ratio',
-        'goal',
-        '',
-    ]
-    yield table(heads, (verdict(one) for one in found), text=4)
+    heads = ['work', 'case', 'ratio', 'goal', '', 'figure', 'ours', 'best']
+    yield table(heads, (verdict(one) for one in found), text=2)
 
 
 def verdict(one: promise.Verdict) -> str:
     goal = one.goal
-    known = [
-        cell(escape(f'{goal.work}, {goal.ours}')),
-        cell(escape(goal.case), 'text'),
-        cell(FIGURES.get(goal.figure, goal.figure), 'text'),
-    ]
-    ours = cell(charts.short(one.ours) if one.ours else '-')
-    sign = '≥' if goal.at_least else '≤'
-    limit = cell(f'{sign} {goal.limit:.2f}')
-    if one.ratio is None or one.best is None:
-        why = cell(escape(one.why), 'text')
-        rest = [why, ours, cell('-'), limit, cell('not measured')]
-        return line([*known, *rest])
-    kind = 'good' if one.holds else 'bad'
+    kind = ('good' if one.holds else 'bad') if one.ratio else ''
+    said = ('holds' if one.holds else 'missed') if one.ratio else 'unknown'
+    best = escape(one.why)
+    if one.best is not None:
+        best = f'{charts.short(one.best)}, {escape(one.peer)}'
     return line(
         [
-            *known,
-            cell(f'{escape(one.peer)} {charts.short(one.best)}', 'text'),
-            ours,
-            cell(f'{one.ratio:.3f}', kind),
-            limit,
-            cell('holds' if one.holds else 'missed', kind),
+            cell(escape(f'{goal.work}, {goal.ours}')),
+            cell(escape(goal.case), 'text'),
+            cell(f'{one.ratio:.3f}' if one.ratio else '-', kind),
+            cell(f'{"≥" if goal.at_least else "≤"} {goal.limit:.2f}'),
+            cell(said, kind),
+            cell(FIGURES.get(goal.figure, goal.figure), 'text'),
+            cell(charts.short(one.ours) if one.ours else '-'),
+            cell(best, 'text'),
         ]
     )
 
@@ -507,7 +492,6 @@ def ratios_of(case: Case, results: Results) -> dict[str, float]:
 def page(results: Results, beside: list[Results]) -> str:
     names = dict.fromkeys(map(group_of, results.cases))
     links = {'promise': 'The promise', 'losses': 'Where we lose'}
-    links |= {'overview': 'At a glance'}
     links |= {anchor(name): name for name in names}
     links |= {'absent': 'What was not measured'}
     menu = ''.join(
@@ -522,8 +506,8 @@ def page(results: Results, beside: list[Results]) -> str:
         f'<nav>{menu}</nav>',
         *promised(results),
         *losses(results),
-        '<h2 id="overview">At a glance</h2>',
-        f'<div class="charts">{pictures}</div>',
+        '<h2 id="overview" class="glance">At a glance</h2>',
+        f'<div class="charts glance">{pictures}</div>',
         *groups(results, beside),
         *absent(results),
         '<p class="quiet">How it is measured, and what each number is worth:'

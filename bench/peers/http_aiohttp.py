@@ -8,8 +8,9 @@ import socket
 from typing import Any
 
 import aiohttp
-from __main__ import BACKLOG, body_of, loop_of
 from aiohttp import web
+
+from __main__ import BACKLOG, body_of, loop_of
 
 
 async def some_bytes(request: web.Request) -> web.Response:

@@ -8,9 +8,10 @@ import socket
 from typing import Any
 
 import granian
-from __main__ import BACKLOG, body_of, loop_of
 from granian.constants import HTTPModes, Interfaces
 from granian.server.embed import Server
+
+from __main__ import BACKLOG, body_of, loop_of
 
 
 async def app(scope: Any, receive: Any, send: Any) -> None:

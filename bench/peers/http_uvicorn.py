@@ -8,8 +8,9 @@ import asyncio
 import socket
 from typing import Any
 
-import httptools
 import uvicorn
+
+import httptools
 from __main__ import BACKLOG, body_of, loop_of
 
 
@@ -43,7 +44,9 @@ class Server(uvicorn.Server):
         )
         self.tell = tell
 
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+    async def startup(
+        self, sockets: list[socket.socket] | None = None
+    ) -> None:
         await super().startup(sockets)
         self.tell()
 

@@ -8,6 +8,7 @@ from importlib.metadata import version
 from typing import Any, cast
 
 import zttp
+
 from __main__ import BACKLOG, body_of, loop_of
 
 TYPE = (b'Content-Type', b'application/octet-stream')

@@ -8,7 +8,7 @@ import subprocess
 from dataclasses import dataclass
 
 from .. import libraries
-from ..build import BUILD, ROOT, compile_c
+from ..build import BUILD, compile_c
 from ..processes import Failed, run
 from . import INSTALL_SECONDS, SERVERS, Peer, Unavailable
 
@@ -224,9 +224,7 @@ FRAMEWORKS = [
         ('granian==2.8.7', UVLOOP),
         style='asgi',
     ),
-    Peer(
-        'gevent', {'echo': ('serve.py', 'with_gevent')}, ('gevent==26.9.0',)
-    ),
+    Peer('gevent', {'echo': ('serve.py', 'with_gevent')}, ('gevent==26.9.0',)),
     Peer('tornado', framework('tornado'), ('tornado==6.6.1',)),
     Peer('twisted', framework('twisted'), ('twisted==26.10.0',)),
     Peer('curio', {'echo': ('serve.py', 'with_curio')}, ('curio==1.6',)),

@@ -84,7 +84,9 @@ def loop_of(name: str) -> tuple[ModuleType, object, str, str]:
     name, _, base = name.partition('+')
     module = importlib.import_module(name)
     if base:
-        loop = module.patch_loop(importlib.import_module(base).new_event_loop())
+        loop = module.patch_loop(
+            importlib.import_module(base).new_event_loop()
+        )
     else:
         loop = module.new_event_loop()
     kind = f'{type(loop).__module__}.{type(loop).__qualname__}'

@@ -6,8 +6,9 @@ import socket
 from typing import Any
 
 import gevent
-from __main__ import BACKLOG
 from gevent.server import StreamServer
+
+from __main__ import BACKLOG
 
 READ_BYTES = 256 * 1024
 

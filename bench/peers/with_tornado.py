@@ -8,11 +8,12 @@ import socket
 from typing import Any
 
 import tornado
-from __main__ import body_of
 from tornado.httpserver import HTTPServer
 from tornado.httputil import HTTPHeaders, HTTPServerRequest, ResponseStartLine
 from tornado.iostream import IOStream, StreamClosedError
 from tornado.tcpserver import TCPServer
+
+from __main__ import body_of
 
 READ_BYTES = 256 * 1024
 
@@ -32,7 +33,9 @@ def answer(request: HTTPServerRequest) -> None:
     found = body is not None
     connection = request.connection
     connection.write_headers(
-        ResponseStartLine('HTTP/1.1', *((200, 'OK') if found else (404, 'No'))),
+        ResponseStartLine(
+            'HTTP/1.1', *((200, 'OK') if found else (404, 'No'))
+        ),
         HTTPHeaders(
             {
                 'Content-Type': 'application/octet-stream',

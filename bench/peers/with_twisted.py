@@ -7,11 +7,12 @@ import socket
 from typing import Any
 
 import twisted
-from __main__ import body_of
 from twisted.internet import reactor
 from twisted.internet.protocol import Factory, Protocol
 from twisted.web.resource import Resource
 from twisted.web.server import Site
+
+from __main__ import body_of
 
 
 class Echo(Protocol):
