@@ -37,6 +37,23 @@ typedef struct {
     char heads[ANSWERS][MAX_HEAD]; /* that its buffers point to */
 } Write;
 
+/* A head, up to its number. */
+typedef struct {
+    const char *text;
+    size_t size;
+} Status;
+
+static const char ok_text[] = "HTTP/1.1 200 OK\r\n"
+                              "Content-Type: application/octet-stream\r\n"
+                              "Content-Length: ";
+static const char not_found_text[] = "HTTP/1.1 404 Not Found\r\n"
+                                     "Content-Length: ";
+static const char bad_text[] = "HTTP/1.1 400 Bad Request\r\n"
+                               "Content-Length: ";
+static const Status ok = {ok_text, sizeof(ok_text) - 1};
+static const Status not_found = {not_found_text, sizeof(not_found_text) - 1};
+static const Status bad = {bad_text, sizeof(bad_text) - 1};
+
 static char block[MAX_BODY]; /* all bytes in turn */
 static char input[READ_BYTES];
 static Answers answers; /* of the read that is being parsed */
@@ -175,13 +192,14 @@ put_number(char *end, unsigned long number)
 }
 
 static void
-add_answer(const char *status, long size)
+add_answer(const Status *status, long size)
 {
-    static const char type[] = "\r\nContent-Type: application/octet-stream"
-                               "\r\nContent-Length: ";
+    static const char ending[] = "\r\n\r\n";
     char *head = answers.heads[answers.count];
-    char *end = stpcpy(stpcpy(stpcpy(head, "HTTP/1.1 "), status), type);
-    end = stpcpy(put_number(end, (unsigned long)size), "\r\n\r\n");
+    memcpy(head, status->text, status->size);
+    char *end = put_number(head + status->size, (unsigned long)size);
+    memcpy(end, ending, sizeof(ending) - 1);
+    end += sizeof(ending) - 1;
     uv_buf_t *buffers = &answers.buffers[2 * answers.count++];
     buffers[0] = uv_buf_init(head, (unsigned)(end - head));
     buffers[1] = uv_buf_init(block, (unsigned)size);
@@ -214,7 +232,12 @@ on_message_complete(llhttp_t *parser)
     long size = parser->method == HTTP_GET
                     ? body_size(connection->target, connection->target_size)
                     : -1;
-    add_answer(size < 0 ? "404 Not Found" : "200 OK", size < 0 ? 0 : size);
+    if (size < 0) {
+        add_answer(&not_found, 0);
+    }
+    else {
+        add_answer(&ok, size);
+    }
     if (!llhttp_should_keep_alive(parser)) {
         connection->is_last = true;
     }
@@ -236,7 +259,7 @@ on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buffer)
     llhttp_errno_t error =
         llhttp_execute(&connection->parser, buffer->base, (size_t)n);
     if (error != HPE_OK && error != HPE_PAUSED) {
-        add_answer("400 Bad Request", 0);
+        add_answer(&bad, 0);
         connection->is_last = true;
     }
     if (send_answers(connection) ||
