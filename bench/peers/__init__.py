@@ -67,9 +67,7 @@ class Peer:
         slug = re.sub(r'[^a-z0-9]+', '-', self.name.lower())
         name = f'bench-{python_name()}-{slug}-{pins.hexdigest()[:8]}'
         return [
-            environment(
-                name, *self.requirements, from_source=self.from_source
-            )
+            environment(name, *self.requirements, from_source=self.from_source)
         ]
 
     def command(self, prefix: list[str], kind: str) -> list[str]:

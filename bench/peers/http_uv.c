@@ -19,7 +19,7 @@ enum {
 typedef struct {
     unsigned count;
     char heads[ANSWERS][MAX_HEAD];
-    uv_buf_t buffers[2 * ANSWERS];
+    uv_buf_t buffers[ANSWERS][2];
 } Answers;
 
 typedef struct {
@@ -81,8 +81,7 @@ on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buffer)
     *buffer = uv_buf_init(input, sizeof(input));
 }
 
-static void
-on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buffer);
+static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buffer);
 
 static void
 on_written(uv_write_t *request, int status)
@@ -105,26 +104,28 @@ static int
 write_rest(Connection *connection, size_t sent)
 {
     Write *write = allocate(sizeof(*write));
-    unsigned first = 0;
+    unsigned count = 0;
     write->request.data = write;
-    uv_buf_t *buffers = write->buffers;
     for (unsigned i = 0; i < answers.count; i++) {
-        uv_buf_t *head = &answers.buffers[2 * i];
-        memcpy(write->heads[i], head->base, head->len);
-        buffers[2 * i] = uv_buf_init(write->heads[i], (unsigned)head->len);
-        buffers[2 * i + 1] = answers.buffers[2 * i + 1];
+        memcpy(write->heads[i], answers.heads[i], MAX_HEAD);
+        answers.buffers[i][0].base = write->heads[i];
+        for (unsigned j = 0; j < 2; j++) {
+            uv_buf_t rest = answers.buffers[i][j];
+            size_t skipped = sent < rest.len ? sent : rest.len;
+            sent -= skipped;
+            rest.base += skipped;
+            rest.len -= skipped;
+            if (rest.len) {
+                write->buffers[count++] = rest;
+            }
+        }
     }
-    while (sent >= buffers[first].len) {
-        sent -= buffers[first++].len;
-    }
-    buffers[first].base += sent;
-    buffers[first].len -= sent;
     connection->unsent++;
     (void)uv_read_stop(&connection->stream.stream); /* always 0 */
     return uv_write(&write->request,
                     &connection->stream.stream,
-                    buffers + first,
-                    2 * answers.count - first,
+                    write->buffers,
+                    count,
                     on_written);
 }
 
@@ -133,27 +134,23 @@ static int
 send_answers(Connection *connection)
 {
     size_t size = 0;
-    int result = 0;
-    if (!answers.count) {
-        return 0;
+    int sent = 0;
+    for (unsigned i = 0; i < answers.count; i++) {
+        size += answers.buffers[i][0].len + answers.buffers[i][1].len;
     }
-    for (unsigned i = 0; i < 2 * answers.count; i++) {
-        size += answers.buffers[i].len;
-    }
-    if (!connection->unsent) { /* else it would go before what waits */
-        result = uv_try_write(&connection->stream.stream,
-                              answers.buffers,
-                              2 * answers.count);
-        if (result == UV_EAGAIN) {
-            result = 0;
+    if (size && !connection->unsent) { /* not before what waits */
+        sent = uv_try_write(
+            &connection->stream.stream, answers.buffers[0], 2 * answers.count);
+        if (sent == UV_EAGAIN) {
+            sent = 0;
         }
     }
-    if (result >= 0) {
-        bool is_complete = (size_t)result == size;
-        result = is_complete ? 0 : write_rest(connection, (size_t)result);
+    if (sent >= 0) {
+        bool is_complete = (size_t)sent == size;
+        sent = is_complete ? 0 : write_rest(connection, (size_t)sent);
     }
     answers.count = 0;
-    return result;
+    return sent;
 }
 
 /* Returns N of /bytes/N?anything, or -1. */
@@ -200,7 +197,7 @@ add_answer(const Status *status, long size)
     char *end = put_number(head + status->size, (unsigned long)size);
     memcpy(end, ending, sizeof(ending) - 1);
     end += sizeof(ending) - 1;
-    uv_buf_t *buffers = &answers.buffers[2 * answers.count++];
+    uv_buf_t *buffers = answers.buffers[answers.count++];
     buffers[0] = uv_buf_init(head, (unsigned)(end - head));
     buffers[1] = uv_buf_init(block, (unsigned)size);
 }

@@ -264,7 +264,9 @@ OTHERS = [
         not_counted='it compiles its code while it is counted',
     ),
     Go('Go', other('server.go'), compiled=True),
-    Ceiling('C epoll', {'echo': ('echo_epoll.c',)}, ceiling=True, compiled=True),
+    Ceiling(
+        'C epoll', {'echo': ('echo_epoll.c',)}, ceiling=True, compiled=True
+    ),
     Ceiling(
         'C libuv',
         {'echo': ('echo_uv.c',)},
