@@ -14,8 +14,9 @@ import subprocess
 import sys
 from collections.abc import Callable
 
+from .build import ROOT
 from .cases.parser_rows import ROWS
-from .peers import ROOT, environment, python_name
+from .peers import environment, python_name
 
 SCRIPT = ROOT / 'bench' / 'cases' / 'parser_rows.py'
 COUNT = 320  # a multiple of the number of heads of each row

@@ -22,6 +22,20 @@ class Failed(Exception):
     """A process did not do its work; the text is one line that says why."""
 
 
+def server_core() -> int | None:
+    """Core 0, or none where there is only one to share with the client."""
+    return core(0)
+
+
+def client_core() -> int | None:
+    return core(1)
+
+
+def core(number: int) -> int | None:
+    allowed = sorted(os.sched_getaffinity(0))
+    return allowed[number] if len(allowed) > 1 else None
+
+
 def tie_to_parent(core: int | None) -> Callable[[], None]:
     """What a child does before exec: so not even SIGKILL of us leaves it."""
     parent = os.getpid()

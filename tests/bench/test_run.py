@@ -14,18 +14,19 @@ from pathlib import Path
 import pytest
 
 from bench import measure, results
+from bench.build import BUILD
 from bench.callgrind import parse
 from bench.cases import Case
 from bench.peers import Peer, Unavailable
+from bench.plans import Plan
 from bench.processes import Cpu
-from bench.run import Plan
-from bench.run import measure as run_plan
+from bench.run import measure as measure_all
 
 ROOT = Path(__file__).resolve().parents[2]
 FAULTY = str(Path(__file__).with_name('faulty_server.py'))
-CASE = Case('case', 'A case', 'echo', 1, 1000)
+CASE = Case('case', 'A case', 'echo', connections=1, size=1000)
 
-HONEST = Peer('honest', {'echo': ('echo_server.py', 'asyncio')})
+HONEST = Peer('honest', {'echo': ('serve.py', 'echo', 'asyncio', 'protocol')})
 
 
 def faulty(fault: str) -> Peer:
@@ -33,8 +34,7 @@ def faulty(fault: str) -> Peer:
 
 
 def rows_of(*peers: Peer) -> list[results.Row]:
-    plan = Plan([CASE], list(peers), rounds=1, seconds=1, count=False)
-    return run_plan(plan)
+    return measure_all(Plan([(CASE, peer) for peer in peers], 1, 1))
 
 
 @pytest.mark.parametrize(
@@ -69,9 +69,9 @@ def test_a_faultless_run_of_the_same_server_scores():
 
     assert row.scores
     (one,) = row.rounds
-    assert one.requests > 100
-    assert one.cpu_us == pytest.approx(one.user_us + one.system_us)
-    assert 0 < one.cpu_us < 1e6 / one.requests_per_second * 1.5
+    assert one['requests'] > 100
+    assert one['cpu_us'] == pytest.approx(one['user_us'] + one['system_us'])
+    assert 0 < one['cpu_us'] < 1e6 / one['requests_per_second'] * 1.5
 
 
 def test_a_peer_that_cannot_be_installed_stops_no_other():
@@ -100,20 +100,18 @@ def test_the_times_of_a_round_are_per_request_and_add_up():
 
     one = measure.summary(load, Cpu(1, 3, 8_000_000, 50_000_000))
 
-    assert (one.cpu_us, one.user_us, one.system_us) == (8.0, 2.0, 6.0)
-    assert (one.busy, one.waiting) == (0.016, 0.1)
+    names = ('cpu_us', 'user_us', 'system_us', 'busy', 'waiting')
+    assert [one[name] for name in names] == [8.0, 2.0, 6.0, 0.016, 0.1]
 
 
 def test_user_and_system_time_add_up_over_rounds():
     def one(cpu_us: float, user_us: float) -> measure.Round:
-        return measure.Round(
-            *(100, 1, 1, 1, 1),
-            cpu_us=cpu_us,
-            user_us=user_us,
-            system_us=cpu_us - user_us,
-            busy=1,
-            waiting=0,
-        )
+        return {
+            'requests': 100,
+            'cpu_us': cpu_us,
+            'user_us': user_us,
+            'system_us': cpu_us - user_us,
+        }
 
     row = results.Row(CASE, HONEST, [one(4, 0), one(6, 3), one(10, 2)])
 
@@ -219,7 +217,14 @@ def start_run(output: Path, *options: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [
             *(sys.executable, '-m', 'bench.run', '--peers', 'asyncio'),
-            *('--cases', 'echo-1k', '--output', str(output), *options),
+            *(
+                '--cases',
+                'echo-tcp-1k',
+                '--fresh',
+                '--output',
+                str(output),
+                *options,
+            ),
         ],
         cwd=ROOT,
         stderr=subprocess.PIPE,
@@ -243,13 +248,13 @@ def test_an_interrupted_run_leaves_nothing_running(name, tmp_path, program):
     assert not output.exists()
     if name != 'SIGKILL':
         assert run.returncode == 130
-        assert errors.endswith('interrupted; nothing is saved\n')
+        assert errors.endswith('the same command goes on from here\n')
 
 
 @pytest.mark.skipif(not shutil.which('valgrind'), reason='needs valgrind')
 def test_an_interrupted_count_leaves_nothing_running(tmp_path, program):
     output = tmp_path / 'out.json'
-    before = set(os.listdir(measure.BUILD))
+    before = set(os.listdir(BUILD))
     with start_run(output, '--instructions-only') as run:
         wait_for(lambda: under_callgrind(run.pid))
         children = under_callgrind(run.pid)
@@ -260,4 +265,4 @@ def test_an_interrupted_count_leaves_nothing_running(tmp_path, program):
     wait_for(lambda: not any(is_running(pid) for pid in children), 5)
     assert run.returncode == 130
     # Nor its file.
-    assert set(os.listdir(measure.BUILD)) <= before
+    assert set(os.listdir(BUILD)) <= before
