@@ -126,6 +126,8 @@ def parse_told(line: str, peer: Peer) -> dict[str, object]:
         told = json.loads(line)
     except ValueError:
         raise Failed(f'it said {line.strip()!r}, which is no JSON') from None
+    if why := told.get('unavailable'):
+        raise Unavailable(str(why))
     if peer.ours and not str(told.get('file', '')).startswith(f'{ROOT}/'):
         raise Failed(f'not ours: it imported {told.get("file")}')
     return dict(told)

@@ -60,7 +60,7 @@ def table() -> Plan:
     wanted = set()
     for goal in GOALS:
         wanted.add((goal.case, goal.ours))
-        wanted |= {(goal.beside or goal.case, peer) for peer in goal.against}
+        wanted |= {(goal.case, peer) for peer in goal.against}
     cases = all_cases()
     rows = [
         (case, peer)
@@ -96,7 +96,7 @@ def quick() -> Plan:
             *(every([case], others) if case in shared else ()),
         )
     ]
-    return replace(plan, rows=rows)
+    return replace(plan, rows=rows, counted=())
 
 
 def ours() -> Plan:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import re
 import select
 import signal
 import subprocess
@@ -15,6 +16,8 @@ from dataclasses import dataclass
 from typing import IO
 
 PR_SET_PDEATHSIG = 1
+# TypeError: ..., ERROR: ..., error: ..., asyncio.exceptions.TimeoutError
+ERROR = re.compile(r'[\w.]*(Error|Exception|error|ERROR)(:|$)')
 LIBC = ctypes.CDLL(None, use_errno=True)
 
 
@@ -62,10 +65,12 @@ class Running:
         return self.popen.pid
 
     def last_words(self) -> str:
-        """The last line on stderr, which is where programs say why."""
+        """The last line on stderr that names an error, else the last one:
+        there programs say why, and some go on with a hint, or a version."""
         self.errors.seek(0)
-        lines = self.errors.read().strip().splitlines()
-        return lines[-1].strip() if lines else ''
+        lines = [line.strip() for line in self.errors if line.strip()]
+        named = [line for line in lines if ERROR.match(line)]
+        return (named or lines or [''])[-1]
 
     def why(self) -> str:
         code = self.popen.poll()

@@ -42,7 +42,7 @@ FIGURES = {
     'p99_us': 'p99 us',
     'least': 'least time',
 }
-# Of a load: head, figure, form, whether its ratio to ours is shown.
+# Head, figure, form ('': four digits), whether its ratio to ours is shown.
 LOADED = (
     ('requests/s', 'requests_per_second', '{:,.0f}', True),
     ('p50 us', 'p50_us', '{:,.0f}', False),
@@ -53,8 +53,8 @@ LOADED = (
     ('instructions', 'instructions', '{:,.0f}', True),
 )
 SELF = (
-    ('{unit}, least', 'least', '{:,.4g}', True),
-    ('median', 'value', '{:,.4g}', False),
+    ('{unit}, least', 'least', '', True),
+    ('median', 'value', '', False),
     ('instructions', 'instructions', '{:,.0f}', True),
 )
 MORE = '(more is better)'
@@ -140,7 +140,7 @@ def wins(ratio: float, figure: str) -> int:
 
 def unit_of(case: Case, rows: list[Row]) -> tuple[str, float]:
     """Of what times itself: the unit to show, and what it divides by."""
-    if case['figure'] != 'nanoseconds':
+    if 'nanoseconds' not in case['figure']:
         return str(case['figure']), 1
     most = max((row['median'].get('least', 0) for row in rows), default=0)
     for size, unit in ((1e6, 'ms'), (1e3, 'us')):
@@ -229,7 +229,7 @@ def promised(results: Results) -> Iterator[str]:
         f' <span class="bad">{len(found) - held - open_} do not</span>,'
         f' {open_} were not measured.</p>'
     )
-    heads = ['work', 'case', 'ratio', 'goal', '', 'figure', 'ours', 'best']
+    heads = ['work', 'row', 'ratio', 'goal', '', 'figure', 'ours', 'best']
     yield table(heads, (verdict(one) for one in found), text=2)
 
 
@@ -242,8 +242,8 @@ def verdict(one: promise.Verdict) -> str:
         best = f'{charts.short(one.best)}, {escape(one.peer)}'
     return line(
         [
-            cell(escape(f'{goal.work}, {goal.ours}')),
-            cell(escape(goal.case), 'text'),
+            cell(escape(goal.work)),
+            cell(escape(f'{goal.case}, {goal.ours}'), 'text'),
             cell(f'{one.ratio:.3f}' if one.ratio else '-', kind),
             cell(f'{"≥" if goal.at_least else "≤"} {goal.limit:.2f}'),
             cell(said, kind),
@@ -340,7 +340,7 @@ def case_table(
             value = promise.figure_of(row, figure)
             if value is not None and figure in ('least', 'value'):
                 value /= scale
-            cells.append(cell('-' if value is None else form.format(value)))
+            cells.append(cell(shown(value, form)))
             if compared:
                 cells.append(ratio_cell(results, row, figure))
         for other in beside:
@@ -350,6 +350,14 @@ def case_table(
             )
         lines.append(line(cells, kind_of(row)))
     return table(heads, lines, text=2)
+
+
+def shown(value: float | None, form: str) -> str:
+    if value is None:
+        return '-'
+    if form:
+        return form.format(value)
+    return f'{value:,.0f}' if value >= 1000 else f'{value:#.4g}'
 
 
 def ratio_cell(results: Results, row: Row, figure: str) -> str:

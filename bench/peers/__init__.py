@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import platform
 import re
 import shutil
 import sys
@@ -43,6 +44,9 @@ class Peer:
     ceiling: bool = False  # shows what is possible, and is no rival
     since: tuple[int, int] = (3, 11)  # of CPython
     before: tuple[int, int] | None = None
+    glibc: tuple[int, int] = (0, 0)  # that its wheels need
+    from_source: bool = False  # it has no wheels, and needs no compiler
+    compiled: bool = False  # install() makes the program
     not_counted: str = ''  # why callgrind cannot count it
 
     def install(self) -> list[str]:
@@ -54,16 +58,27 @@ class Peer:
             raise Unavailable(f'needs CPython {dotted(self.since)}')
         if self.before and sys.version_info[:2] >= self.before:
             raise Unavailable(f'needs a CPython before {dotted(self.before)}')
+        glibc = platform.libc_ver()[1]
+        if glibc and tuple(map(int, glibc.split('.'))) < self.glibc:
+            raise Unavailable(f'needs glibc {dotted(self.glibc)}, not {glibc}')
         if not self.requirements:
             return [sys.executable]
         pins = hashlib.sha256('\n'.join(self.requirements).encode())
         slug = re.sub(r'[^a-z0-9]+', '-', self.name.lower())
         name = f'bench-{python_name()}-{slug}-{pins.hexdigest()[:8]}'
-        return [environment(name, *self.requirements)]
+        return [
+            environment(name, *self.requirements, from_source=self.from_source)
+        ]
 
     def command(self, prefix: list[str], kind: str) -> list[str]:
         """Its program for the kind; `prefix` is what install() returned."""
+        if kind == 'echo-tls':
+            from .certificate import make_certificate
+
+            make_certificate()
         file, *arguments = self.servers[kind]
+        if self.compiled:
+            return [*prefix, *arguments]
         return [*prefix, str(SERVERS / file), *arguments]
 
     def environ(self) -> dict[str, str]:
@@ -89,10 +104,14 @@ def python_name() -> str:
     return '{}.{}.{}'.format(*sys.version_info) + threads
 
 
-def environment(name: str, *requirements: str) -> str:
-    """The interpreter of .venv/<name>, with the requirements installed.
+def environment(
+    name: str, *requirements: str, base: str = '', from_source: bool = False
+) -> str:
+    """The interpreter of .venv/<name>, with the requirements installed, for
+    this Python or the one of `base`.
 
-    The name tells the versions, so a finished one never goes stale.
+    The name tells the versions, so a finished one never goes stale. From
+    wheels, unless `from_source`: a compiler of Rust would take minutes.
     """
     folder = ROOT / '.venv' / name
     python = folder / 'bin' / 'python'
@@ -102,11 +121,13 @@ def environment(name: str, *requirements: str) -> str:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not done.exists():
             shutil.rmtree(folder, ignore_errors=True)
-            base = getattr(sys, '_base_executable', sys.executable)
+            this = getattr(sys, '_base_executable', sys.executable)
             pip = [str(python), '-m', 'pip', '--disable-pip-version-check']
-            install = [*pip, 'install', '-q', '--prefer-binary']
+            install = [*pip, 'install', '-q']
+            if not from_source:
+                install.append('--only-binary=:all:')
             try:
-                run([base, '-m', 'venv', str(folder)], INSTALL_SECONDS)
+                run([base or this, '-m', 'venv', str(folder)], INSTALL_SECONDS)
                 run([*install, *requirements], INSTALL_SECONDS)
             except Failed as failed:
                 raise Unavailable(f'not installed: {failed}') from None

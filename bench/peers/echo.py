@@ -2,7 +2,7 @@
 KEY].
 
 STYLE is `protocol` (data_received writes), `streams` (a task reads and
-writes) or `sockets` (a task awaits loop.sock_recv and loop.sock_sendall).
+writes) or `sock` (a task awaits loop.sock_recv and loop.sock_sendall).
 """
 
 from __future__ import annotations
@@ -26,6 +26,12 @@ class Echo(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self.transport.write(data)
+
+    def eof_received(self) -> None:
+        # rloop 0.5.0 forgets a connection that its peer has half-closed, and
+        # leaves its socket open: this ends it there, too.
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
 
 
 async def echo_stream(
@@ -64,7 +70,7 @@ async def start(
     loop = asyncio.get_running_loop()
     options |= {'sock': listener, 'backlog': BACKLOG}
     unix = listener.family == socket.AF_UNIX
-    if style == 'sockets':
+    if style == 'sock':
         return loop.create_task(accept_sockets(listener))
     if style == 'streams':
         options['limit'] = READ_BYTES

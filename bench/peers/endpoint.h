@@ -84,7 +84,7 @@ endpoint_open(const char *text)
         socklen_t size = sizeof(address);
         int on = 1;
         endpoint_bind(&endpoint, (struct sockaddr *)&address, size);
-        if (setsockopt(endpoint.fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) ||
+        if (setsockopt(endpoint.fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)) ||
             getsockname(endpoint.fd, (struct sockaddr *)&address, &size)) {
             die("tcp", "cannot set up the socket");
         }

@@ -5,14 +5,24 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import sys
 from dataclasses import dataclass
+from pathlib import Path
 
 from .. import libraries
 from ..build import BUILD, compile_c
 from ..processes import Failed, run
-from . import INSTALL_SECONDS, SERVERS, Peer, Unavailable
+from . import (
+    INSTALL_SECONDS,
+    SERVERS,
+    Peer,
+    Unavailable,
+    dotted,
+    environment,
+)
+from .certificate import FILES
 
-CERTIFICATE = (str(BUILD / 'certificate.pem'), str(BUILD / 'key.pem'))
+PYENV = Path.home() / '.pyenv' / 'versions'
 
 UVLOOP = 'uvloop==0.23.0'
 HTTPTOOLS = 'httptools==0.9.0'
@@ -36,9 +46,6 @@ class Ceiling(Peer):
             raise Unavailable(f'not compiled: {lines[0]}') from None
         return [program]
 
-    def command(self, prefix: list[str], kind: str) -> list[str]:
-        return [*prefix, *self.servers[kind][1:]]
-
 
 def library(name: str) -> list[str]:
     if name == 'libuv':
@@ -47,10 +54,41 @@ def library(name: str) -> list[str]:
         return libraries.llhttp()
     if flags := libraries.openssl():
         return flags
-    raise Unavailable(NO_OPENSSL)
+    raise Unavailable(libraries.NO_OPENSSL)
 
 
-NO_OPENSSL = "OpenSSL's headers are not installed: apt-get install libssl-dev"
+@dataclass(frozen=True)
+class OnOlder(Peer):
+    """One that no newer CPython than `before` runs: on such a one, if there
+    is one on PATH or where pyenv keeps them."""
+
+    def install(self) -> list[str]:
+        assert self.before is not None
+        if sys.version_info[:2] < self.before:
+            return super().install()
+        for minor in range(self.before[1] - 1, self.since[1] - 1, -1):
+            name = f'python3.{minor}'
+            kept = sorted(PYENV.glob(f'3.{minor}.*/bin/{name}'))
+            base = str(kept[-1]) if kept else shutil.which(name)
+            if base and works(base):
+                slug = self.requirements[0].replace('==', '-')
+                folder = f'bench-{name}-{slug}'
+                return [
+                    environment(
+                        folder,
+                        *self.requirements,
+                        base=base,
+                        from_source=self.from_source,
+                    )
+                ]
+        last = dotted((3, self.before[1] - 1))
+        raise Unavailable(f'needs CPython {last} or older: none is here')
+
+
+def works(python: str) -> bool:
+    """A command of pyenv may be there for a Python that is not chosen."""
+    done = subprocess.run([python, '-c', ''], capture_output=True, check=False)
+    return done.returncode == 0
 
 
 @dataclass(frozen=True)
@@ -81,9 +119,6 @@ class Go(Peer):
             raise Unavailable(f'not compiled: {failed}') from None
         return [str(program)]
 
-    def command(self, prefix: list[str], kind: str) -> list[str]:
-        return [*prefix, *self.servers[kind][1:]]
-
 
 def found(program: str, package: str) -> str:
     path = shutil.which(program)
@@ -95,21 +130,6 @@ def found(program: str, package: str) -> str:
     return path
 
 
-def make_certificate() -> None:
-    """A self-signed one, for the servers of TLS; the client does not care."""
-    if not libraries.openssl():
-        raise Unavailable(NO_OPENSSL)
-    if shutil.which('openssl') is None:
-        raise Unavailable('openssl is not here: apt-get install openssl')
-    certificate, key = CERTIFICATE
-    BUILD.mkdir(parents=True, exist_ok=True)
-    command = (
-        'openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes'
-        ' -days 3650 -subj /CN=localhost'
-    )
-    run([*command.split(), '-keyout', key, '-out', certificate], 60)
-
-
 def echo(loop: str, style: str = 'protocol') -> tuple[str, ...]:
     return ('serve.py', 'echo', loop, style)
 
@@ -118,7 +138,7 @@ def kinds(loop: str) -> dict[str, tuple[str, ...]]:
     """Of a loop that has TLS."""
     return {
         'echo': echo(loop),
-        'echo-tls': (*echo(loop), *CERTIFICATE),
+        'echo-tls': (*echo(loop), *FILES),
     }
 
 
@@ -141,7 +161,7 @@ def other(file: str) -> dict[str, tuple[str, ...]]:
     """A program for all kinds that is not in Python."""
     return {
         'echo': (file, 'echo'),
-        'echo-tls': (file, 'echo-tls', *CERTIFICATE),
+        'echo-tls': (file, 'echo-tls', *FILES),
         'http': (file, 'http'),
     }
 
@@ -161,7 +181,12 @@ LOOPS = [
         {'echo': echo('rloop')} | micro('rloop'),
         ('rloop==0.5.0',),
     ),
-    Peer('rsloop', kinds('rsloop') | micro('rsloop'), ('rsloop==0.1.66',)),
+    Peer(
+        'rsloop',
+        kinds('rsloop') | micro('rsloop'),
+        ('rsloop==0.1.66',),
+        glibc=(2, 39),
+    ),
     Peer(
         'zuvloop',
         kinds('zuvloop') | micro('zuvloop'),
@@ -185,7 +210,7 @@ STYLES = [
     )
     for style, names in (
         ('streams', ('ours', 'uvloop', 'asyncio')),
-        ('sockets', ('ours', 'uvloop', 'asyncio', 'rloop')),
+        ('sock', ('ours', 'uvloop', 'asyncio', 'rloop')),
     )
     for name, loop, requirements in (
         ('ours', 'uvloop_core', ()),
@@ -200,40 +225,40 @@ PARSERS = [
     Peer('httptools', {'parser': ('parser_rows.py',)}, (HTTPTOOLS,)),
     Peer('ours classic', http('protocol', 'uvloop_core'), ours=True),
     Peer('ours batch', http('batch', 'uvloop_core'), ours=True),
-    Peer('httptools+uvloop', http('protocol', 'uvloop'), (HTTPTOOLS, UVLOOP)),
-    Peer('httptools+asyncio', http('protocol', 'asyncio'), (HTTPTOOLS,)),
-    Peer('zttp+uvloop', http('zttp', 'uvloop'), ('zttp==0.0.35', UVLOOP)),
+    Peer('uvloop classic', http('protocol', 'uvloop'), (HTTPTOOLS, UVLOOP)),
+    Peer('asyncio classic', http('protocol', 'asyncio'), (HTTPTOOLS,)),
+    Peer('uvloop zttp', http('zttp', 'uvloop'), ('zttp==0.0.35', UVLOOP)),
 ]
 
 FRAMEWORKS = [
     Peer(
-        'aiohttp+ours',
+        'aiohttp ours',
         http('aiohttp', 'uvloop_core'),
         (AIOHTTP,),
         ours=True,
         style='aiohttp',
     ),
     Peer(
-        'aiohttp+uvloop',
+        'aiohttp uvloop',
         http('aiohttp', 'uvloop'),
         (AIOHTTP, UVLOOP),
         style='aiohttp',
     ),
     Peer(
-        'aiohttp+asyncio',
+        'aiohttp asyncio',
         http('aiohttp', 'asyncio'),
         (AIOHTTP,),
         style='aiohttp',
     ),
     Peer(
-        'uvicorn+ours',
+        'uvicorn ours',
         http('uvicorn', 'uvloop_core'),
         (UVICORN,),
         ours=True,
         style='asgi',
     ),
     Peer(
-        'uvicorn+uvloop',
+        'uvicorn uvloop',
         http('uvicorn', 'uvloop'),
         (UVICORN, HTTPTOOLS, UVLOOP),
         style='asgi',
@@ -247,23 +272,42 @@ FRAMEWORKS = [
     Peer('gevent', {'echo': ('serve.py', 'with_gevent')}, ('gevent==26.9.0',)),
     Peer('tornado', framework('tornado'), ('tornado==6.6.1',)),
     Peer('twisted', framework('twisted'), ('twisted==26.10.0',)),
-    Peer('curio', {'echo': ('serve.py', 'with_curio')}, ('curio==1.6',)),
+    OnOlder(
+        'curio',
+        {'echo': ('serve.py', 'with_curio')},
+        ('curio==1.6',),
+        since=(3, 9),
+        before=(3, 12),
+        from_source=True,
+    ),
 ]
 
 OTHERS = [
     Node('Node.js', other('server.js')),
-    Go('Go', other('server.go')),
-    Ceiling('C epoll', {'echo': ('echo_epoll.c',)}),
-    Ceiling('C libuv', {'echo': ('echo_uv.c',)}, needs=('libuv',)),
+    Go('Go', other('server.go'), compiled=True),
+    Ceiling(
+        'C epoll', {'echo': ('echo_epoll.c',)}, ceiling=True, compiled=True
+    ),
+    Ceiling(
+        'C libuv',
+        {'echo': ('echo_uv.c',)},
+        needs=('libuv',),
+        ceiling=True,
+        compiled=True,
+    ),
     Ceiling(
         'C libuv+llhttp',
         {'http': ('http_uv.c',)},
         needs=('llhttp', 'libuv'),
+        ceiling=True,
+        compiled=True,
     ),
     Ceiling(
         'C libuv+libssl',
-        {'echo-tls': ('tls_uv.c', *CERTIFICATE)},
+        {'echo-tls': ('tls_uv.c', *FILES)},
         needs=('libuv', 'openssl'),
+        ceiling=True,
+        compiled=True,
     ),
 ]
 

@@ -112,7 +112,11 @@ def main() -> None:
         }
         print(json.dumps(told), flush=True)
 
-    program.serve(listener, tell, *arguments)
+    try:
+        program.serve(listener, tell, *arguments)
+    except NotImplementedError:
+        kind = endpoint.partition(':')[0]
+        print(json.dumps({'unavailable': f'it does not implement {kind}'}))
 
 
 if __name__ == '__main__':

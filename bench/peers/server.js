@@ -9,7 +9,8 @@ const net = require('node:net');
 const tls = require('node:tls');
 
 const BACKLOG = 1024;
-const BLOCK = Buffer.alloc(1 << 20, Uint8Array.from({ length: 256 }, (_, i) => i));
+const VALUES = Uint8Array.from({ length: 256 }, (_, i) => i);
+const BLOCK = Buffer.alloc(1 << 20, VALUES);
 
 function echo(socket) {
   socket.setNoDelay(true);

@@ -8,8 +8,6 @@ from typing import Any
 import gevent
 from gevent.server import StreamServer
 
-from __main__ import BACKLOG
-
 READ_BYTES = 256 * 1024
 
 
@@ -22,7 +20,7 @@ def serve(listener: socket.socket, tell: Any) -> None:
     own = gevent.socket.socket(
         listener.family, listener.type, fileno=listener.detach()
     )
-    server = StreamServer(own, echo, backlog=BACKLOG)
+    server = StreamServer(own, echo)
     server.start()
     tell(gevent, gevent.__version__, type(gevent.get_hub().loop).__module__)
     server.serve_forever()

@@ -23,18 +23,35 @@ from bench.processes import Cpu
 from bench.run import measure as measure_all
 
 ROOT = Path(__file__).resolve().parents[2]
-FAULTY = str(Path(__file__).with_name('faulty_server.py'))
+HERE = Path(__file__).parent
 CASE = Case('case', 'A case', 'echo', connections=1, size=1000)
 
 HONEST = Peer('honest', {'echo': ('serve.py', 'echo', 'asyncio', 'protocol')})
 
 
+HTTP = Case(
+    *('http', 'HTTP', 'http', 'wrk'),
+    connections=10,
+    size=1000,
+    script='short.lua',
+)
+SELF = Case('self', 'Itself', 'self', 'self')
+
+
 def faulty(fault: str) -> Peer:
-    return Peer('faulty', {'echo': (FAULTY, fault)})
+    programs = {
+        'echo': 'faulty_server.py',
+        'http': 'faulty_http.py',
+        'self': 'faulty_program.py',
+    }
+    servers = {
+        kind: (str(HERE / file), fault) for kind, file in programs.items()
+    }
+    return Peer('faulty', servers)
 
 
-def rows_of(*peers: Peer) -> list[results.Row]:
-    return measure_all(Plan([(CASE, peer) for peer in peers], 1, 1))
+def rows_of(*peers: Peer, case: Case = CASE) -> list[results.Row]:
+    return measure_all(Plan([(case, peer) for peer in peers], 1, 1))
 
 
 @pytest.mark.parametrize(
@@ -62,6 +79,73 @@ def test_a_faulty_server_fails_its_row_and_no_other(fault, told, monkeypatch):
     assert f'faulty: FAILED: {told}' in text
     assert [line for line in text.splitlines() if '| honest' in line]
     assert not [line for line in text.splitlines() if '| faulty' in line]
+
+
+@pytest.mark.skipif(not shutil.which('wrk'), reason='needs wrk')
+@pytest.mark.parametrize(
+    ('fault', 'told'),
+    [
+        ('wrong byte', 'wrong answer: byte 999 of request 5 is 0x00'),
+        ('too short', 'short answer: 999 of 1000 bytes of request 5'),
+        ('wrong length', 'Content-Length of request 5 is 999, not 1000'),
+        ('too long', 'long answer: to request 5'),
+        ('closes', 'short answer: the head of request 5'),
+        ('not found', "wrong answer: 'HTTP/1.1 404 Not Found' to request 5"),
+        # Those that come while wrk, or nobody, looks.
+        ('late not found', 'wrk: Non-2xx or 3xx responses: '),
+        ('late wrong byte', 'wrong answer: byte 999 of request 0 is 0x00'),
+    ],
+)
+def test_a_faulty_http_server_fails_its_row(fault, told, monkeypatch):
+    monkeypatch.setattr(measure, 'PATIENCE_SECONDS', 1)
+
+    (row,) = rows_of(faulty(fault), case=HTTP)
+
+    assert told in row.failed
+    assert not row.scores
+
+
+@pytest.mark.skipif(not shutil.which('wrk'), reason='needs wrk')
+def test_a_faultless_http_server_scores():
+    (row,) = rows_of(faulty('none'), case=HTTP)
+
+    assert row.failed == ''
+    (one,) = row.rounds
+    assert one['requests'] > 100
+    assert 0 < one['p50_us'] <= one['p90_us'] <= one['p99_us']
+    assert one['cpu_us'] == pytest.approx(one['user_us'] + one['system_us'])
+
+
+@pytest.mark.parametrize(
+    ('fault', 'told'),
+    [
+        ('wrong result', 'the row: 3 datagrams came, not 4'),
+        ('no figure', 'without nanoseconds'),
+        ('nothing at all', 'without nanoseconds'),
+        ('no JSON', "it said 'twelve', which is no JSON"),
+    ],
+)
+def test_a_program_that_goes_wrong_fails_its_row(fault, told):
+    (row,) = rows_of(faulty(fault), case=SELF)
+
+    assert told in row.failed
+    assert not row.scores
+
+
+def test_a_program_that_times_itself_scores():
+    (row,) = rows_of(faulty('none'), case=SELF)
+
+    assert row.rounds == [{'value': 12.5, 'nanoseconds': 12.5}]
+    assert row.told == {'version': '1.0'}
+    assert row.medians()['least'] == 12.5
+
+
+def test_a_program_that_says_that_it_cannot_is_not_measured():
+    (row,) = rows_of(faulty('cannot'), case=SELF)
+
+    assert row.unavailable == 'the loop has no pipes'
+    assert row.failed == ''
+    assert not row.scores
 
 
 def test_a_faultless_run_of_the_same_server_scores():
