@@ -37,6 +37,6 @@ class Case:
 
 
 def all_cases() -> list[Case]:
-    from . import echo, http
+    from . import echo, http, micro, parser
 
-    return [*echo.CASES, *http.CASES]
+    return [*echo.CASES, *http.CASES, *micro.CASES, *parser.CASES]

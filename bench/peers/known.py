@@ -142,6 +142,10 @@ def kinds(loop: str) -> dict[str, tuple[str, ...]]:
     }
 
 
+def micro(loop: str) -> dict[str, tuple[str, ...]]:
+    return {'micro': ('micro.py', loop)}
+
+
 def http(program: str, loop: str) -> dict[str, tuple[str, ...]]:
     return {'http': ('serve.py', f'http_{program}', loop)}
 
@@ -163,12 +167,32 @@ def other(file: str) -> dict[str, tuple[str, ...]]:
 
 
 LOOPS = [
-    Peer('ours', kinds('uvloop_core'), ours=True),
-    Peer('uvloop', kinds('uvloop'), (UVLOOP,)),
-    Peer('asyncio', kinds('asyncio')),
-    Peer('rloop', {'echo': echo('rloop')}, ('rloop==0.5.0',)),
-    Peer('rsloop', kinds('rsloop'), ('rsloop==0.1.66',), glibc=(2, 39)),
-    Peer('zuvloop', kinds('zuvloop'), ('zuvloop==0.0.17',), since=(3, 14)),
+    Peer(
+        'ours',
+        kinds('uvloop_core')
+        | micro('uvloop_core')
+        | {'parser': ('parser_rows.py',)},
+        ours=True,
+    ),
+    Peer('uvloop', kinds('uvloop') | micro('uvloop'), (UVLOOP,)),
+    Peer('asyncio', kinds('asyncio') | micro('asyncio')),
+    Peer(
+        'rloop',
+        {'echo': echo('rloop')} | micro('rloop'),
+        ('rloop==0.5.0',),
+    ),
+    Peer(
+        'rsloop',
+        kinds('rsloop') | micro('rsloop'),
+        ('rsloop==0.1.66',),
+        glibc=(2, 39),
+    ),
+    Peer(
+        'zuvloop',
+        kinds('zuvloop') | micro('zuvloop'),
+        ('zuvloop==0.0.17',),
+        since=(3, 14),
+    ),
     Peer(
         'aiofastnet',
         kinds('aiofastnet+uvloop'),
@@ -198,6 +222,7 @@ STYLES = [
 ]
 
 PARSERS = [
+    Peer('httptools', {'parser': ('parser_rows.py',)}, (HTTPTOOLS,)),
     Peer('ours classic', http('protocol', 'uvloop_core'), ours=True),
     Peer('ours batch', http('batch', 'uvloop_core'), ours=True),
     Peer('uvloop classic', http('protocol', 'uvloop'), (HTTPTOOLS, UVLOOP)),

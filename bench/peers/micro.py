@@ -75,7 +75,8 @@ def run(
                 figures = {}
             else:
                 figures = row.measure(work, row.step)
-    except RuntimeError:
+    except Exception:
+        # It may be what comes of that.
         if not reported:
             raise
     if reported:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import cast
 
@@ -69,9 +70,8 @@ def connect(loop: Loop) -> Iterator[Work]:
         port = server.sockets[0].getsockname()[1]
         for _ in range(count):
             left, lost = loop.create_future(), loop.create_future()
-            visitor = Ending(lost, False)
             transport, _ = await loop.create_connection(
-                lambda: visitor, '127.0.0.1', port
+                partial(Ending, lost, False), '127.0.0.1', port
             )
             await left
             transport.close()

@@ -9,11 +9,20 @@ with, without, with the crowd, and without it again.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from . import connections, transports
-from .timing import Figures, Loop, Open, Row, Times, calibrate, freeze, tries
+from .timing import (
+    Figures,
+    Loop,
+    Row,
+    Times,
+    calibrate,
+    fastest,
+    freeze,
+    tries,
+)
 
 CONNECTIONS = 10_000
 TIMERS = 100_000
@@ -47,12 +56,12 @@ def ratio(beside: Beside, step: int) -> Figures:
         crowded.append(tries(beside.work, count, SECONDS))
         beside.disperse()
     alone.append(tries(beside.work, count, SECONDS))
-    least, most = (Times(*map(min, zip(*x))) for x in (alone, crowded))
+    with_it, without = fastest(crowded), fastest(alone)
     return {
-        'ratio': most.wall / least.wall,
-        'cpu_ratio': most.cpu / least.cpu,
-        'nanoseconds': most.wall / count,
-        'nanoseconds_alone': least.wall / count,
+        'ratio': with_it.wall / without.wall,
+        'cpu_ratio': with_it.cpu / without.cpu,
+        'nanoseconds': with_it.wall / count,
+        'nanoseconds_alone': without.wall / count,
     }
 
 

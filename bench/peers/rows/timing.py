@@ -3,10 +3,11 @@
 A round is some tries of about 4 ms, over a third of a second; the least
 counts: whatever disturbs a try only ever makes it longer, and 4 ms are often
 enough granted whole where others want the core too. The tries before them,
-each twice as long as the last, for 30 ms and more, warm up. Beside the time stands the CPU time of the process, all of its threads, likewise the
-least: it is exact, and other processes do not add to it. The garbage
-collector stays on, since what a loop gives it to do is the loop's cost; what
-was there before is frozen, since it is not.
+each twice as long as the last, for 30 ms and more, warm up. Beside the time
+stands the CPU time of the process, all of its threads, likewise the least: it
+is exact, and other processes add little to it. The garbage collector stays
+on, since what a loop gives it to do is the loop's cost; what was there before
+is frozen, since it is not.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import asyncio
 import functools
 import gc
 import time
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -71,13 +72,18 @@ def calibrate(work: Work, step: int) -> int:
     return count
 
 
+def fastest(times: Iterable[Times]) -> Times:
+    """The least of each clock."""
+    return Times(*map(min, zip(*times, strict=True)))
+
+
 def tries(work: Work, count: int, seconds: float) -> Times:
     """The least of the tries, of all that a try does."""
     found: list[Times] = []
     deadline = time.perf_counter() + seconds
     while len(found) < LEAST_TRIES or time.perf_counter() < deadline:
         found.append(taken(work, count))
-    return Times(*map(min, zip(*found, strict=True)))
+    return fastest(found)
 
 
 def freeze() -> None:

@@ -66,9 +66,7 @@ def ping_pong(
     asker = Asker(message)
 
     async def connect() -> asyncio.AbstractServer:
-        server = await loop.create_server(
-            Echo, '127.0.0.1', 0, ssl=server_tls
-        )
+        server = await loop.create_server(Echo, '127.0.0.1', 0, ssl=server_tls)
         port = server.sockets[0].getsockname()[1]
         await loop.create_connection(
             lambda: asker, '127.0.0.1', port, ssl=client_tls
