@@ -33,6 +33,7 @@ GROUPS = {
     ('echo', 'unix'): 'Echo over UNIX sockets',
     ('echo-tls', 'tcp'): 'Echo over TLS',
     ('http', 'tcp'): 'HTTP',
+    ('parser', 'tcp'): 'The parser',
 }
 REST = 'Single operations'
 FIGURES = {
