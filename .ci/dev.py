@@ -30,7 +30,7 @@ from typing import NoReturn
 ROOT = Path(__file__).resolve().parent.parent
 C_FILES = (
     *('include/*.h', 'httptools/src/*.[ch]', 'uvloop_core/src/*.[ch]'),
-    *('bench/*.c', 'fuzz/*.c'),
+    *('bench/*.c', 'bench/peers/*.[ch]', 'fuzz/*.c'),
 )
 TYPING_SAMPLE = 'tests/httptools/typing_sample.py'
 # Of tools, in one virtual environment; others have one each.
@@ -474,7 +474,13 @@ def lint_commands(tools: Path, database: str) -> Iterator[list[str]]:
     packages = [name for name in typed if '/' not in name]
     yield [f'{tools}/clang-format', '--dry-run', '-Werror', *files]
     for unit in units:
-        yield [f'{tools}/clang-tidy', '--quiet', '-p', database, unit]
+        # What is in no database is taken for the nearest file that is: it may
+        # need the other library.
+        both = [
+            f'--extra-arg=-isystem{ROOT}/vendor/src/{name}/include'
+            for name in ('llhttp', 'libuv')
+        ]
+        yield [f'{tools}/clang-tidy', '--quiet', '-p', database, *both, unit]
     yield [
         *('cppcheck', '--quiet', '--std=c11', '--error-exitcode=1'),
         *('--enable=warning,portability', '--inline-suppr', '-Iinclude'),

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import fcntl
 import os
+import platform
 import shlex
 import subprocess
 import sysconfig
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-BUILD = ROOT / 'build' / 'bench'
+# A program that was linked with a newer libc does not run on an older one.
+BUILD = ROOT / 'build' / 'bench' / platform.libc_ver()[1]
 FLAGS = (
     '-std=c11 -D_GNU_SOURCE -O2 -Wall -Wextra -Wshadow -Wstrict-prototypes'
     ' -Wmissing-prototypes -Wvla -Wformat=2 -Wundef -Wconversion'

@@ -25,9 +25,7 @@ FLAGS = ('-O3', '-DNDEBUG', '-fno-strict-aliasing', '-w')
 LLHTTP = 'vendor/src/llhttp'
 LIBUV = 'vendor/src/libuv'
 OPENSSL = ('-lssl', '-lcrypto')
-NO_OPENSSL = (
-    "OpenSSL's headers are not installed: apt-get install libssl-dev"
-)
+NO_OPENSSL = "OpenSSL's headers are not installed: apt-get install libssl-dev"
 TRY = '#include <openssl/ssl.h>\nint main(void) { return !TLS_method(); }\n'
 
 

@@ -1,9 +1,8 @@
 /* The ceiling of echo: nothing but epoll. `echo_epoll ENDPOINT`
  *
  * A message takes one read and one send, a batch of ready connections one
- * epoll_wait. What the kernel does not take at once stays in the buffer that
- * it was read into: the connection keeps that buffer, no byte is copied, and
- * nothing is read from it until all is sent.
+ * epoll_wait; all read into one buffer. What the kernel does not take at once
+ * is copied, and nothing is read from that connection until it is sent.
  */
 #include <errno.h>
 #include <sys/epoll.h>
@@ -12,129 +11,115 @@
 
 enum {
     EVENTS = 512,
+    CONNECTIONS = 16 * 1024, /* a file number is one's index */
 };
-
-typedef struct Buffer {
-    struct Buffer *next; /* of the free ones */
-    char bytes[READ_BYTES];
-} Buffer;
 
 typedef struct {
     int fd;
-    Buffer *unsent; /* owned; NULL when it may read */
-    size_t begin;
-    size_t end;
+    char *unsent; /* owned; NULL when it may read */
+    size_t sent;
+    size_t size;
 } Connection;
 
 typedef struct {
     int epoll_fd;
     int listener;
-    Buffer *free;
+    char input[READ_BYTES];
+    Connection connections[CONNECTIONS];
 } Server;
 
-static Buffer *
-buffer_take(Server *server)
-{
-    Buffer *buffer = server->free;
-    if (!buffer) {
-        return allocate(sizeof(*buffer));
-    }
-    server->free = buffer->next;
-    return buffer;
-}
-
 static void
-buffer_give(Server *server, Buffer *buffer)
+connection_close(Connection *connection)
 {
-    buffer->next = server->free;
-    server->free = buffer;
-}
-
-static void
-connection_close(Server *server, Connection *connection)
-{
-    if (connection->unsent) {
-        buffer_give(server, connection->unsent);
-    }
+    free(connection->unsent);
     (void)close(connection->fd); /* epoll forgets it, too */
-    free(connection);
 }
 
 static void
-connection_poll(const Server *server, Connection *connection, uint32_t events)
+connection_poll(const Server *server,
+                Connection *connection,
+                int operation,
+                uint32_t events)
 {
     struct epoll_event event = {.events = events, .data.ptr = connection};
-    if (epoll_ctl(server->epoll_fd, EPOLL_CTL_MOD, connection->fd, &event)) {
+    if (epoll_ctl(server->epoll_fd, operation, connection->fd, &event)) {
         die("epoll_ctl", strerror(errno));
     }
 }
 
-/* Sends from the buffer, returns what is left of it, or -1 if the connection
-   is broken. */
+/* Returns how much was sent, 0 also when nothing can be, or -1 if the
+   connection is broken. */
 static ssize_t
 send_some(const Connection *connection, const char *bytes, size_t size)
 {
     ssize_t n = send(connection->fd, bytes, size, MSG_NOSIGNAL);
-    if (n < 0) {
-        return errno == EAGAIN ? (ssize_t)size : -1;
-    }
-    return (ssize_t)size - n;
+    return n < 0 && errno == EAGAIN ? 0 : n;
+}
+
+static void
+keep_unsent(const Server *server,
+            Connection *connection,
+            const char *bytes,
+            size_t size)
+{
+    connection->unsent = allocate(size);
+    connection->sent = 0;
+    connection->size = size;
+    memcpy(connection->unsent, bytes, size);
+    connection_poll(server, connection, EPOLL_CTL_MOD, EPOLLOUT);
 }
 
 static void
 on_readable(Server *server, Connection *connection)
 {
-    Buffer *buffer = buffer_take(server);
-    ssize_t n = read(connection->fd, buffer->bytes, READ_BYTES);
-    ssize_t left = n > 0 ? send_some(connection, buffer->bytes, (size_t)n) : 0;
-    if (left > 0) {
-        connection->unsent = buffer;
-        connection->begin = (size_t)(n - left);
-        connection->end = (size_t)n;
-        connection_poll(server, connection, EPOLLOUT);
-        return;
-    }
-    buffer_give(server, buffer);
-    if (n == 0 || left < 0 || (n < 0 && errno != EAGAIN)) {
-        connection_close(server, connection);
-    }
-}
-
-static void
-on_writable(Server *server, Connection *connection)
-{
-    size_t size = connection->end - connection->begin;
-    ssize_t left = send_some(
-        connection, connection->unsent->bytes + connection->begin, size);
-    if (left < 0) {
-        connection_close(server, connection);
-        return;
-    }
-    connection->begin = connection->end - (size_t)left;
-    if (left == 0) {
-        buffer_give(server, connection->unsent);
-        connection->unsent = NULL;
-        connection_poll(server, connection, EPOLLIN);
-    }
-}
-
-static void
-accept_all(const Server *server)
-{
-    int fd;
-    while ((fd = accept4(server->listener,
-                         NULL,
-                         NULL,
-                         SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0) {
-        Connection *connection = allocate(sizeof(*connection));
-        *connection = (Connection){.fd = fd};
-        struct epoll_event event = {
-            .events = EPOLLIN,
-            .data.ptr = connection,
-        };
-        if (epoll_ctl(server->epoll_fd, EPOLL_CTL_ADD, fd, &event)) {
-            die("epoll_ctl", strerror(errno));
+    ssize_t n = read(connection->fd, server->input, READ_BYTES);
+    if (n <= 0) {
+        if (n == 0 || errno != EAGAIN) {
+            connection_close(connection);
         }
+        return;
+    }
+    ssize_t sent = send_some(connection, server->input, (size_t)n);
+    if (sent < 0) {
+        connection_close(connection);
+    }
+    else if (sent < n) {
+        keep_unsent(
+            server, connection, server->input + sent, (size_t)(n - sent));
+    }
+}
+
+static void
+on_writable(const Server *server, Connection *connection)
+{
+    ssize_t n = send_some(connection,
+                          connection->unsent + connection->sent,
+                          connection->size - connection->sent);
+    if (n < 0) {
+        connection_close(connection);
+        return;
+    }
+    connection->sent += (size_t)n;
+    if (connection->sent == connection->size) {
+        free(connection->unsent);
+        connection->unsent = NULL;
+        connection_poll(server, connection, EPOLL_CTL_MOD, EPOLLIN);
+    }
+}
+
+static void
+accept_all(Server *server)
+{
+    int flags = SOCK_NONBLOCK | SOCK_CLOEXEC;
+    int fd = accept4(server->listener, NULL, NULL, flags);
+    while (fd >= 0) {
+        if (fd >= CONNECTIONS) {
+            die("accept", "too many connections");
+        }
+        Connection *connection = &server->connections[fd];
+        *connection = (Connection){.fd = fd};
+        connection_poll(server, connection, EPOLL_CTL_ADD, EPOLLIN);
+        fd = accept4(server->listener, NULL, NULL, flags);
     }
 }
 
@@ -165,15 +150,14 @@ serve(Server *server)
 int
 main(int argc, char **argv)
 {
+    static Server server; /* too large for the stack */
     if (argc != 2) {
         die("usage", "echo_epoll ENDPOINT");
     }
     Endpoint endpoint = endpoint_open(argv[1]);
-    Server server = {
-        .epoll_fd = epoll_create1(EPOLL_CLOEXEC),
-        .listener = endpoint.fd,
-    };
     struct epoll_event event = {.events = EPOLLIN, .data.ptr = NULL};
+    server.epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+    server.listener = endpoint.fd;
     if (epoll_ctl(server.epoll_fd, EPOLL_CTL_ADD, endpoint.fd, &event)) {
         die("epoll_ctl", strerror(errno));
     }

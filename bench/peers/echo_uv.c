@@ -1,8 +1,8 @@
 /* The ceiling of echo on libuv. `echo_uv ENDPOINT`
  *
  * A message takes one read, into a buffer that all connections share, and one
- * uv_try_write. What is not sent at once keeps the buffer (the next read gets
- * another one), and nothing is read until libuv has written it.
+ * uv_try_write. What is not sent at once is copied, and nothing is read from
+ * that connection until libuv has written it.
  */
 #include "uv_endpoint.h"
 
@@ -12,26 +12,7 @@ typedef struct {
     char *unsent; /* owned; NULL when it may read */
 } Connection;
 
-static char *spare; /* a buffer of READ_BYTES that is free, or NULL */
-
-static char *
-buffer_take(void)
-{
-    char *buffer = spare;
-    spare = NULL;
-    return buffer ? buffer : allocate(READ_BYTES);
-}
-
-static void
-buffer_give(char *buffer)
-{
-    if (spare) {
-        free(buffer);
-    }
-    else {
-        spare = buffer;
-    }
-}
+static char input[READ_BYTES];
 
 static void
 on_closed(uv_handle_t *handle)
@@ -52,17 +33,16 @@ on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buffer)
 {
     (void)handle;
     (void)suggested;
-    *buffer = uv_buf_init(buffer_take(), READ_BYTES);
+    *buffer = uv_buf_init(input, sizeof(input));
 }
 
-static void
-on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buffer);
+static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buffer);
 
 static void
 on_written(uv_write_t *request, int status)
 {
     Connection *connection = (Connection *)request->handle;
-    buffer_give(connection->unsent);
+    free(connection->unsent);
     connection->unsent = NULL;
     if (status < 0 ||
         uv_read_start(&connection->stream.stream, on_alloc, on_read)) {
@@ -70,7 +50,7 @@ on_written(uv_write_t *request, int status)
     }
 }
 
-/* Returns an error of libuv, or 0; takes the buffer if it is needed longer. */
+/* Returns an error of libuv, or 0. */
 static int
 connection_send(Connection *connection, char *bytes, size_t size)
 {
@@ -83,8 +63,10 @@ connection_send(Connection *connection, char *bytes, size_t size)
     if (sent < 0 || (size_t)sent == size) {
         return sent < 0 ? sent : 0;
     }
-    uv_buf_t rest = uv_buf_init(bytes + sent, (unsigned)size - (unsigned)sent);
-    connection->unsent = bytes;
+    size -= (size_t)sent;
+    connection->unsent = allocate(size);
+    memcpy(connection->unsent, bytes + sent, size);
+    uv_buf_t rest = uv_buf_init(connection->unsent, (unsigned)size);
     (void)uv_read_stop(stream); /* always 0 */
     return uv_write(&connection->request, stream, &rest, 1, on_written);
 }
@@ -96,9 +78,6 @@ on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buffer)
     if (n < 0 ||
         (n > 0 && connection_send(connection, buffer->base, (size_t)n))) {
         connection_close(connection);
-    }
-    if (connection->unsent != buffer->base && buffer->base) {
-        buffer_give(buffer->base);
     }
 }
 

@@ -84,7 +84,8 @@ endpoint_open(const char *text)
         socklen_t size = sizeof(address);
         int on = 1;
         endpoint_bind(&endpoint, (struct sockaddr *)&address, size);
-        if (setsockopt(endpoint.fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)) ||
+        if (setsockopt(
+                endpoint.fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)) ||
             getsockname(endpoint.fd, (struct sockaddr *)&address, &size)) {
             die("tcp", "cannot set up the socket");
         }
@@ -114,8 +115,7 @@ endpoint_tell(const Endpoint *endpoint, const char *loop, const char *version)
     else {
         (void)printf("{\"port\": %d", endpoint->port);
     }
-    (void)printf(
-        ", \"version\": \"%s\", \"loop\": \"%s\"}\n", version, loop);
+    (void)printf(", \"version\": \"%s\", \"loop\": \"%s\"}\n", version, loop);
     (void)fflush(stdout);
 }
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from typing import Any, cast
+from typing import Any
 
 import httptools
 from __main__ import BACKLOG, body_of, loop_of
@@ -17,14 +17,12 @@ TYPE = ((b'Content-Type', b'application/octet-stream'),)
 
 
 class Http(asyncio.Protocol):
-    # Not of asyncio's class on every loop.
-    transport: asyncio.Transport
-
     def __init__(self) -> None:
-        self.data_received = httptools.HttpRequestParser(self).feed_data
+        parser = httptools.HttpRequestParser(self)
+        self.data_received = parser.feed_data  # type: ignore[method-assign]
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = cast(asyncio.Transport, transport)
+    def connection_made(self, transport: Any) -> None:
+        self.transport = transport
 
     # What the parser calls.
 

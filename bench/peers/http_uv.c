@@ -19,7 +19,7 @@ enum {
 typedef struct {
     unsigned count;
     char heads[ANSWERS][MAX_HEAD];
-    uv_buf_t buffers[2 * ANSWERS];
+    uv_buf_t buffers[ANSWERS][2];
 } Answers;
 
 typedef struct {
@@ -36,6 +36,23 @@ typedef struct {
     uv_buf_t buffers[2 * ANSWERS];
     char heads[ANSWERS][MAX_HEAD]; /* that its buffers point to */
 } Write;
+
+/* A head, up to its number. */
+typedef struct {
+    const char *text;
+    size_t size;
+} Status;
+
+static const char ok_text[] = "HTTP/1.1 200 OK\r\n"
+                              "Content-Type: application/octet-stream\r\n"
+                              "Content-Length: ";
+static const char not_found_text[] = "HTTP/1.1 404 Not Found\r\n"
+                                     "Content-Length: ";
+static const char bad_text[] = "HTTP/1.1 400 Bad Request\r\n"
+                               "Content-Length: ";
+static const Status ok = {ok_text, sizeof(ok_text) - 1};
+static const Status not_found = {not_found_text, sizeof(not_found_text) - 1};
+static const Status bad = {bad_text, sizeof(bad_text) - 1};
 
 static char block[MAX_BODY]; /* all bytes in turn */
 static char input[READ_BYTES];
@@ -64,8 +81,7 @@ on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buffer)
     *buffer = uv_buf_init(input, sizeof(input));
 }
 
-static void
-on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buffer);
+static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buffer);
 
 static void
 on_written(uv_write_t *request, int status)
@@ -88,26 +104,28 @@ static int
 write_rest(Connection *connection, size_t sent)
 {
     Write *write = allocate(sizeof(*write));
-    unsigned first = 0;
+    unsigned count = 0;
     write->request.data = write;
-    uv_buf_t *buffers = write->buffers;
     for (unsigned i = 0; i < answers.count; i++) {
-        uv_buf_t *head = &answers.buffers[2 * i];
-        memcpy(write->heads[i], head->base, head->len);
-        buffers[2 * i] = uv_buf_init(write->heads[i], (unsigned)head->len);
-        buffers[2 * i + 1] = answers.buffers[2 * i + 1];
+        memcpy(write->heads[i], answers.heads[i], MAX_HEAD);
+        answers.buffers[i][0].base = write->heads[i];
+        for (unsigned j = 0; j < 2; j++) {
+            uv_buf_t rest = answers.buffers[i][j];
+            size_t skipped = sent < rest.len ? sent : rest.len;
+            sent -= skipped;
+            rest.base += skipped;
+            rest.len -= skipped;
+            if (rest.len) {
+                write->buffers[count++] = rest;
+            }
+        }
     }
-    while (sent >= buffers[first].len) {
-        sent -= buffers[first++].len;
-    }
-    buffers[first].base += sent;
-    buffers[first].len -= sent;
     connection->unsent++;
     (void)uv_read_stop(&connection->stream.stream); /* always 0 */
     return uv_write(&write->request,
                     &connection->stream.stream,
-                    buffers + first,
-                    2 * answers.count - first,
+                    write->buffers,
+                    count,
                     on_written);
 }
 
@@ -116,27 +134,23 @@ static int
 send_answers(Connection *connection)
 {
     size_t size = 0;
-    int result = 0;
-    if (!answers.count) {
-        return 0;
+    int sent = 0;
+    for (unsigned i = 0; i < answers.count; i++) {
+        size += answers.buffers[i][0].len + answers.buffers[i][1].len;
     }
-    for (unsigned i = 0; i < 2 * answers.count; i++) {
-        size += answers.buffers[i].len;
-    }
-    if (!connection->unsent) { /* else it would go before what waits */
-        result = uv_try_write(&connection->stream.stream,
-                              answers.buffers,
-                              2 * answers.count);
-        if (result == UV_EAGAIN) {
-            result = 0;
+    if (size && !connection->unsent) { /* not before what waits */
+        sent = uv_try_write(
+            &connection->stream.stream, answers.buffers[0], 2 * answers.count);
+        if (sent == UV_EAGAIN) {
+            sent = 0;
         }
     }
-    if (result >= 0) {
-        bool is_complete = (size_t)result == size;
-        result = is_complete ? 0 : write_rest(connection, (size_t)result);
+    if (sent >= 0) {
+        bool is_complete = (size_t)sent == size;
+        sent = is_complete ? 0 : write_rest(connection, (size_t)sent);
     }
     answers.count = 0;
-    return result;
+    return sent;
 }
 
 /* Returns N of /bytes/N?anything, or -1. */
@@ -175,14 +189,15 @@ put_number(char *end, unsigned long number)
 }
 
 static void
-add_answer(const char *status, long size)
+add_answer(const Status *status, long size)
 {
-    static const char type[] = "\r\nContent-Type: application/octet-stream"
-                               "\r\nContent-Length: ";
+    static const char ending[] = "\r\n\r\n";
     char *head = answers.heads[answers.count];
-    char *end = stpcpy(stpcpy(stpcpy(head, "HTTP/1.1 "), status), type);
-    end = stpcpy(put_number(end, (unsigned long)size), "\r\n\r\n");
-    uv_buf_t *buffers = &answers.buffers[2 * answers.count++];
+    memcpy(head, status->text, status->size);
+    char *end = put_number(head + status->size, (unsigned long)size);
+    memcpy(end, ending, sizeof(ending) - 1);
+    end += sizeof(ending) - 1;
+    uv_buf_t *buffers = answers.buffers[answers.count++];
     buffers[0] = uv_buf_init(head, (unsigned)(end - head));
     buffers[1] = uv_buf_init(block, (unsigned)size);
 }
@@ -214,7 +229,12 @@ on_message_complete(llhttp_t *parser)
     long size = parser->method == HTTP_GET
                     ? body_size(connection->target, connection->target_size)
                     : -1;
-    add_answer(size < 0 ? "404 Not Found" : "200 OK", size < 0 ? 0 : size);
+    if (size < 0) {
+        add_answer(&not_found, 0);
+    }
+    else {
+        add_answer(&ok, size);
+    }
     if (!llhttp_should_keep_alive(parser)) {
         connection->is_last = true;
     }
@@ -236,7 +256,7 @@ on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buffer)
     llhttp_errno_t error =
         llhttp_execute(&connection->parser, buffer->base, (size_t)n);
     if (error != HPE_OK && error != HPE_PAUSED) {
-        add_answer("400 Bad Request", 0);
+        add_answer(&bad, 0);
         connection->is_last = true;
     }
     if (send_answers(connection) ||

@@ -283,7 +283,11 @@ FRAMEWORKS = [
 ]
 
 OTHERS = [
-    Node('Node.js', other('server.js')),
+    Node(
+        'Node.js',
+        other('server.js'),
+        not_counted='it compiles its code while it is counted',
+    ),
     Go('Go', other('server.go'), compiled=True),
     Ceiling(
         'C epoll', {'echo': ('echo_epoll.c',)}, ceiling=True, compiled=True

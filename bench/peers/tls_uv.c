@@ -23,7 +23,7 @@ typedef struct {
 typedef struct {
     UvStream stream; /* first: handles are cast to it */
     uv_write_t request;
-    SSL *ssl; /* owned */
+    SSL *ssl;     /* owned */
     char *unsent; /* owned; NULL when it may read */
     bool is_last; /* it is closed when all is written */
 } Connection;
@@ -60,11 +60,13 @@ bio_write(BIO *bio, const char *bytes, size_t size, size_t *written)
 {
     BIO_clear_retry_flags(bio);
     if (output.capacity - output.size < size) {
-        output.capacity = output.size + size + READ_BYTES;
-        output.bytes = realloc(output.bytes, output.capacity);
-        if (!output.bytes) {
+        size_t capacity = output.size + size + READ_BYTES;
+        char *larger = realloc(output.bytes, capacity);
+        if (!larger) {
             die("realloc", "out of memory");
         }
+        output.bytes = larger;
+        output.capacity = capacity;
     }
     memcpy(output.bytes + output.size, bytes, size);
     output.size += size;
@@ -109,8 +111,7 @@ on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buffer)
     *buffer = uv_buf_init(bytes, sizeof(bytes));
 }
 
-static void
-on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buffer);
+static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buffer);
 
 static void
 on_written(uv_write_t *request, int status)

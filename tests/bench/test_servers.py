@@ -165,7 +165,9 @@ def test_a_request_may_come_byte_by_byte(serve):
         (b'GET /bytes/1 HTTP/1.0', b'200'),
     ],
 )
-def test_the_status_says_what_it_thinks_of_a_request(serve, request_line, status):
+def test_the_status_says_what_it_thinks_of_a_request(
+    serve, request_line, status
+):
     with serve(case_of('http')) as server:
         address = ('127.0.0.1', server.port)
         with socket.create_connection(address, PATIENCE) as client:
