@@ -573,14 +573,17 @@ def newest() -> list[Results]:
 def main() -> int:
     parser = argparse.ArgumentParser(prog='make report', description=__doc__)
     parser.add_argument('files', nargs='*', type=Path, metavar='FILE')
+    parser.add_argument(
+        '--charts', type=Path, default=CHARTS, help='not docs/charts'
+    )
     given = parser.parse_args()
     results, *beside = [read(path) for path in given.files] or newest()
     PAGE.parent.mkdir(parents=True, exist_ok=True)
     PAGE.write_text(page(results, beside))
     print(PAGE)
-    CHARTS.mkdir(parents=True, exist_ok=True)
+    given.charts.mkdir(parents=True, exist_ok=True)
     for name, svg in overview(results).items():
-        path = CHARTS / f'{name}.svg'
+        path = given.charts / f'{name}.svg'
         path.write_text(svg)
         print(path)
     return 0

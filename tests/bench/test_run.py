@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from bench import measure, results
+from bench import measure, results, run
 from bench.build import BUILD
 from bench.callgrind import parse
 from bench.cases import Case
@@ -370,3 +370,17 @@ def test_an_interrupted_count_leaves_nothing_running(tmp_path, program):
     assert run.returncode == 130
     # Nor its file.
     assert set(os.listdir(BUILD)) <= before
+
+
+@pytest.mark.parametrize(('ours', 'code'), [(True, 1), (False, 0)])
+def test_the_exit_code_tells_of_rows_of_ours_alone(
+    ours, code, monkeypatch, tmp_path
+):
+    failed = results.Row(CASE, Peer('one', {}, ours=ours), failed='oh')
+    monkeypatch.setattr(run, 'measure', lambda plan, partial: [failed])
+    monkeypatch.setattr(
+        sys, 'argv', ['run', '--quick', '--output', str(tmp_path / 'out')]
+    )
+    plan = run.make_plan(given := run.options())
+
+    assert run.bench(plan, given) == code
