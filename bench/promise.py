@@ -192,15 +192,17 @@ def judge(goal: Goal, rows: dict[tuple[str, str], dict[str, Any]]) -> Verdict:
         return Verdict(goal, None, None, '', None, why)
     if not goal.against:
         return Verdict(goal, ours, 1, 'without', ours, '')
-    found, missing = [], []
+    found, missing = [], dict[str, list[str]]()
     for peer in goal.against:
         row = rows.get((goal.case, peer))
         figure = figure_of(row, goal.figure) if row else None
         if figure is None:
-            missing.append(f'{peer}: {why_not(row)}')
+            missing.setdefault(why_not(row), []).append(peer)
         else:
             found.append((figure, peer))
-    why = '; '.join(missing)
+    why = '; '.join(
+        f'{", ".join(peers)}: {reason}' for reason, peers in missing.items()
+    )
     if not found:
         return Verdict(goal, ours, None, '', None, why)
     best, peer = max(found) if goal.at_least else min(found)

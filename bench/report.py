@@ -13,7 +13,7 @@ import argparse
 import base64
 import json
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -169,10 +169,12 @@ def unit_of(case: Case, rows: list[Row]) -> tuple[str, float]:
 # HTML
 
 
-def table(heads: Iterable[str], lines: Iterable[str], text: int = 1) -> str:
-    """The first columns, as many as `text` says, are words."""
+def table(
+    heads: Iterable[str], lines: Iterable[str], text: Sequence[int] = (0,)
+) -> str:
+    """`text` are the columns that hold words."""
     row = ''.join(
-        f'<th{" class=text" * (i < text)}>{head}</th>'
+        f'<th{" class=text" * (i in text)}>{head}</th>'
         for i, head in enumerate(heads)
     )
     body = '\n'.join(lines)
@@ -207,13 +209,14 @@ def colour(ratio: float, figure: str) -> str:
 
 def heading(results: Results) -> Iterator[str]:
     about, machine = results.document, results.machine
+    rounds = f'{about["rounds"]} round' + 's' * (about['rounds'] != 1)
     yield '<h1>httptools-uv beside its peers</h1>'
     yield (
         f'<p>{escape(results.interpreter)}; {escape(machine["cpu"])},'
         f' {machine["cores"]} cores; {escape(machine["system"])},'
         f' {escape(machine["libc"])}; {about["date"]},'
         f' commit {escape(machine["commit"])}. Plan {about["plan"]}:'
-        f' {about["rounds"]} rounds of {about["seconds"]} s, interleaved.</p>'
+        f' {rounds} of {about["seconds"]} s, interleaved.</p>'
     )
     yield (
         '<p class="quiet">Ratios are a peer’s figure to ours of the same'
@@ -246,21 +249,21 @@ def promised(results: Results) -> Iterator[str]:
         f' <span class="bad">{len(found) - held - open_} do not</span>,'
         f' {open_} were not measured.</p>'
     )
-    heads = ['work', 'row', 'ratio', 'goal', '', 'figure', 'ours', 'best']
-    yield table(heads, (verdict(one) for one in found), text=2)
+    heads = ['row', 'ratio', 'goal', '', 'figure', 'ours', 'best']
+    yield table(heads, (verdict(one) for one in found), text=(0, 4, 6))
 
 
 def verdict(one: promise.Verdict) -> str:
     goal = one.goal
     kind = ('good' if one.holds else 'bad') if one.ratio else ''
     said = ('holds' if one.holds else 'missed') if one.ratio else 'unknown'
+    row, work = escape(f'{goal.case}, {goal.ours}'), escape(goal.work)
     best = escape(one.why)
     if one.best is not None:
         best = f'{charts.short(one.best)}, {escape(one.peer)}'
     return line(
         [
-            cell(escape(goal.work)),
-            cell(escape(f'{goal.case}, {goal.ours}'), 'text'),
+            cell(f'{row}<br><span class="quiet">{work}</span>'),
             cell(f'{one.ratio:.3f}' if one.ratio else '-', kind),
             cell(f'{"≥" if goal.at_least else "≤"} {goal.limit:.2f}'),
             cell(said, kind),
@@ -291,7 +294,7 @@ def losses(results: Results) -> Iterator[str]:
     yield table(
         ['case', 'peer', 'figure', 'ours', 'theirs', 'of ours'],
         (loss(results, *each) for each in found),
-        text=3,
+        text=(0, 1, 2),
     )
 
 
@@ -366,7 +369,7 @@ def case_table(
                 ratio_cell(other, same, deciding(case)) if same else cell('-')
             )
         lines.append(line(cells, kind_of(row)))
-    return table(heads, lines, text=2)
+    return table(heads, lines, text=(0, 1))
 
 
 def shown(value: float | None, form: str) -> str:
@@ -469,7 +472,7 @@ def absent(results: Results) -> Iterator[str]:
             )
             for (peer, state, why), names in cases.items()
         ),
-        text=4,
+        text=(0, 1, 2, 3),
     )
 
 

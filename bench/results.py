@@ -226,13 +226,16 @@ def commit() -> str:
 
 
 def interpreter() -> str:
-    """CPython 3.14.2, and how it was built, which its speed hangs on."""
+    """CPython 3.14.2, and how it was built, which its speed hangs on. (One
+    that was built with profiles need not say so: Debian's does not.)"""
     words = [f'CPython {platform.python_version()}']
     if sysconfig.get_config_var('Py_GIL_DISABLED'):
         words.append('free-threaded')
+    words.append(platform.python_compiler())
     options = sysconfig.get_config_var('CONFIG_ARGS') or ''
-    pgo = '--enable-optimizations' in options
-    words.append('profile-guided' if pgo else 'not profile-guided')
+    for option in ('--enable-optimizations', '--with-lto'):
+        if option in options:
+            words.append(option)
     return ', '.join(words)
 
 

@@ -12,7 +12,7 @@ MACHINE = {
     'cores': 2,
     'system': 'Linux 6',
     'libc': 'glibc 2',
-    'interpreter': 'CPython 3.14.2, profile-guided',
+    'interpreter': 'CPython 3.14.2, GCC 14',
     'commit': 'abc',
 }
 
