@@ -11,8 +11,9 @@ import sysconfig
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+BUILD = ROOT / 'build' / 'bench'
 # A program that was linked with a newer libc does not run on an older one.
-BUILD = ROOT / 'build' / 'bench' / platform.libc_ver()[1]
+PROGRAMS = BUILD / '-'.join(platform.libc_ver())
 FLAGS = (
     '-std=c11 -D_GNU_SOURCE -O2 -Wall -Wextra -Wshadow -Wstrict-prototypes'
     ' -Wmissing-prototypes -Wvla -Wformat=2 -Wundef -Wconversion'
@@ -25,9 +26,9 @@ def compile_c(source: Path, *more: str) -> str:
     The last step is a rename: others may be running it. Raises
     CalledProcessError with the compiler's words in its stderr.
     """
-    BUILD.mkdir(parents=True, exist_ok=True)
-    program = BUILD / source.stem
-    with open(BUILD / 'lock', 'w') as lock:
+    PROGRAMS.mkdir(parents=True, exist_ok=True)
+    program = PROGRAMS / source.stem
+    with open(PROGRAMS / 'lock', 'w') as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         headers = source.parent.glob('*.h')
         newest = max(path.stat().st_mtime for path in (source, *headers))

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
-from .build import BUILD, ROOT
+from .build import PROGRAMS, ROOT
 
 sys.path.append(str(ROOT / 'vendor'))
 
@@ -64,15 +64,15 @@ def openssl() -> list[str]:
 
 def make(name: str, files: Sequence[str], flags: list[str]) -> str:
     """An archive of the files; made once for a state of vendor/."""
-    archive = BUILD / f'{name}.a'
-    BUILD.mkdir(parents=True, exist_ok=True)
-    with open(BUILD / 'lock-libraries', 'w') as lock:
+    archive = PROGRAMS / f'{name}.a'
+    PROGRAMS.mkdir(parents=True, exist_ok=True)
+    with open(PROGRAMS / 'lock-libraries', 'w') as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         pins = [ROOT / 'vendor' / file for file in ('pins.txt', 'sources.py')]
         newest = max(path.stat().st_mtime for path in pins)
         if not archive.exists() or archive.stat().st_mtime < newest:
             fetch.ensure()
-            folder = BUILD / name
+            folder = PROGRAMS / name
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir()
             for file in files:

@@ -7,9 +7,7 @@ use: so it never shadows ours, nor ours it.
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import platform
-import re
 import shutil
 import sys
 import sysconfig
@@ -63,9 +61,9 @@ class Peer:
             raise Unavailable(f'needs glibc {dotted(self.glibc)}, not {glibc}')
         if not self.requirements:
             return [sys.executable]
-        pins = hashlib.sha256('\n'.join(self.requirements).encode())
-        slug = re.sub(r'[^a-z0-9]+', '-', self.name.lower())
-        name = f'bench-{python_name()}-{slug}-{pins.hexdigest()[:8]}'
+        # Peers that need the same share it.
+        name = '-'.join(['bench', python_name(), *self.requirements])
+        name = name.replace('==', '-')
         return [
             environment(name, *self.requirements, from_source=self.from_source)
         ]

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .. import libraries
-from ..build import BUILD, compile_c
+from ..build import PROGRAMS, compile_c
 from ..processes import Failed, run
 from . import (
     INSTALL_SECONDS,
@@ -71,8 +71,8 @@ class OnOlder(Peer):
             kept = sorted(PYENV.glob(f'3.{minor}.*/bin/{name}'))
             base = str(kept[-1]) if kept else shutil.which(name)
             if base and works(base):
-                slug = self.requirements[0].replace('==', '-')
-                folder = f'bench-{name}-{slug}'
+                folder = '-'.join(['bench', name, *self.requirements])
+                folder = folder.replace('==', '-')
                 return [
                     environment(
                         folder,
@@ -103,14 +103,14 @@ class Go(Peer):
 
     def install(self) -> list[str]:
         source = SERVERS / 'server.go'
-        program = BUILD / 'server-go'
+        program = PROGRAMS / 'server-go'
         go = found('go', 'golang-go')
         environ = {
             'GO111MODULE': 'off',
             'GOTOOLCHAIN': 'local',
             'GOFLAGS': '',
-            'GOPATH': str(BUILD / 'go'),
-            'GOCACHE': str(BUILD / 'go-cache'),
+            'GOPATH': str(PROGRAMS / 'go'),
+            'GOCACHE': str(PROGRAMS / 'go-cache'),
         }
         command = [go, 'build', '-o', str(program), str(source)]
         try:
