@@ -10,7 +10,7 @@ DEV = $(PYTHON) .ci/dev.py
 	bench bench-table bench-quick report compare fuzz fuzz-c upstream dist clean check-python
 
 help:  ## say what each verb does
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' \
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' \
 		$(firstword $(MAKEFILE_LIST))
 
 serve: check-python  ## build everything and run the example server

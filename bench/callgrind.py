@@ -3,8 +3,8 @@
 A program is run twice, for a smaller and a larger number of requests; the
 difference of the counts, over the difference of the numbers, is free of what
 it takes to start, to accept and to end. It depends neither on other load on
-the machine nor on its clock; it is blind to the kernel, to caches, and to how
-long an instruction takes.
+the machine nor on its clock, so both runs are made at once; it is blind to the
+kernel, to caches, and to how long an instruction takes.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ import re
 import shutil
 import tempfile
 from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,7 +22,7 @@ from .build import BUILD
 from .cases import Case
 from .measure import serving
 from .peers import Peer, Unavailable
-from .processes import run, server_core
+from .processes import end_all, run
 
 START_SECONDS = 120
 PATIENCE_SECONDS = 60
@@ -46,7 +48,7 @@ def instructions_per_request(
         raise Unavailable(peer.not_counted)
     if not shutil.which('valgrind'):
         raise Unavailable('valgrind is not installed')
-    few, many = (count(client, peer, case, prefix, n) for n in bounds)
+    few, many = at_once(lambda n: count(client, peer, case, prefix, n), bounds)
     requests = bounds[1] - bounds[0]
     return Count(
         (many.total - few.total) / requests,
@@ -55,6 +57,21 @@ def instructions_per_request(
             for name, cost in many.functions.items()
         },
     )
+
+
+def at_once(
+    action: Callable[[int], Count], numbers: tuple[int, int]
+) -> list[Count]:
+    """Each in a thread. If one fails, or we are interrupted, all processes
+    end, and those that were just about to start."""
+    with ThreadPoolExecutor(len(numbers)) as pool:
+        futures = [pool.submit(action, number) for number in numbers]
+        try:
+            return [future.result() for future in futures]
+        except BaseException:
+            while wait(futures, 0.1).not_done:
+                end_all()
+            raise
 
 
 def count(
@@ -74,7 +91,6 @@ def count(
                 [*tool, *command, *case.arguments, str(requests)],
                 SELF_SECONDS,
                 peer.environ(),
-                server_core(),
             )
         else:
             with serving(

@@ -131,9 +131,8 @@ def panel(bars: Sequence[Bar], title: str) -> str:
 def panels(charts: Sequence[tuple[Sequence[Bar], str]], heading: str) -> str:
     """Some side by side, for the README."""
     most = max(len(bars) for bars, _ in charts)
-    figure = Figure(
-        figsize=(2.95 * len(charts), BAR * most + 0.85), layout='constrained'
-    )
+    width = max(2.95 * len(charts), 5)  # which the heading needs
+    figure = Figure(figsize=(width, BAR * most + 0.85), layout='constrained')
     for axes, (bars, title) in zip(
         figure.subplots(1, len(charts), squeeze=False)[0], charts, strict=True
     ):

@@ -29,6 +29,7 @@ SELF_SECONDS = 120
 # A fraction of a second: caches, freelists, the adaptive sizes of buffers.
 WARM_UP_REQUESTS = 2000
 WARM_UP_SECONDS = 1  # by wrk, which knows no number
+FEW = 1000  # requests of a round that shows that it works
 CHECKED = 100  # answers before wrk, and as many after it
 
 # What one round showed, by name. Under a load, of the server, per request:
@@ -68,10 +69,12 @@ class Server:
                 self.by_client('--requests', requests, patience)
 
     def load(self, seconds: int, patience: float) -> dict[str, float]:
-        """The figures of so many seconds."""
+        """The figures of so many seconds, or of a few requests for none."""
         with self.explained():
             if self.case.load == 'wrk':
-                return wrk_load(self.case, self.port, seconds)
+                return wrk_load(self.case, self.port, max(seconds, 1))
+            if not seconds:
+                return self.by_client('--requests', FEW, patience)
             return self.by_client('--seconds', seconds, patience)
 
     def by_client(
@@ -113,10 +116,12 @@ def serving(
     tool: tuple[str, ...] = (),
     seconds: float = START_SECONDS,
 ) -> Iterator[Server]:
-    """The peer's server, behind the tool's command line if there is one."""
+    """The peer's server, behind the tool's command line if there is one: to
+    count, any core will do."""
     with endpoint_of(case) as endpoint:
         command = [*tool, *peer.command(prefix, case.kind), endpoint]
-        with start(command, peer.environ(), server_core()) as running:
+        core = None if tool else server_core()
+        with start(command, peer.environ(), core) as running:
             told = parse_told(running.line(seconds), peer)
             yield Server(running, told, case, client)
 
@@ -136,11 +141,15 @@ def parse_told(line: str, peer: Peer) -> dict[str, object]:
 def one_round(
     client: str, peer: Peer, case: Case, prefix: list[str], seconds: int
 ) -> tuple[Round, dict[str, object]]:
-    """What it showed, and what the program said of itself."""
+    """What it showed, and what the program said of itself.
+
+    No seconds: as short as it can be, to show that it works.
+    """
     if case.load == 'self':
-        return self_timed(peer, case, prefix)
+        return self_timed(peer, case, prefix, seconds)
     with serving(client, peer, case, prefix) as server:
-        warm_up(server)
+        if seconds:
+            warm_up(server)
         wait_until_idle(server.pid)
         before = cpu_of(server.pid)
         load = server.load(seconds, PATIENCE_SECONDS)
@@ -160,14 +169,13 @@ def warm_up(server: Server) -> None:
 
 
 def self_timed(
-    peer: Peer, case: Case, prefix: list[str]
+    peer: Peer, case: Case, prefix: list[str], seconds: int
 ) -> tuple[Round, dict[str, object]]:
-    output = run(
-        [*peer.command(prefix, case.kind), *case.arguments],
-        SELF_SECONDS,
-        peer.environ(),
-        server_core(),
-    )
+    environ = peer.environ()
+    if not seconds:
+        environ['BENCH_SECONDS'] = '0.01'  # of its tries
+    command = [*peer.command(prefix, case.kind), *case.arguments]
+    output = run(command, SELF_SECONDS, environ, server_core())
     told = parse_told(output, peer)
     if why := told.get('unavailable'):
         raise Unavailable(str(why))

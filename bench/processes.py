@@ -21,6 +21,9 @@ ERROR = re.compile(r'[\w.]*(Error|Exception|error|ERROR)(:|$)')
 LIBC = ctypes.CDLL(None, use_errno=True)
 
 
+RUNNING: set[subprocess.Popen[str]] = set()
+
+
 class Failed(Exception):
     """A process did not do its work; the text is one line that says why."""
 
@@ -146,12 +149,20 @@ def start(
             start_new_session=True,
             preexec_fn=tie_to_parent(core),
         )
+        RUNNING.add(popen)
         try:
             yield Running(popen, errors)
         finally:
+            RUNNING.discard(popen)
             kill_group(popen)
             if popen.stdout:
                 popen.stdout.close()
+
+
+def end_all() -> None:
+    """Of every thread: what waits for one of them is told that it failed."""
+    for popen in RUNNING.copy():
+        popen.send_signal(signal.SIGKILL)
 
 
 def kill_group(popen: subprocess.Popen[str]) -> None:

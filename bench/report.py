@@ -19,13 +19,13 @@ from pathlib import Path
 from typing import Any
 
 from . import charts, promise
-from .build import BUILD, ROOT
+from .build import ROOT
 from .charts import Bar
 from .compare import FLOORS, MORE_IS_BETTER
 
 RESULTS = ROOT / 'bench' / 'results'
 CHARTS = ROOT / 'docs' / 'charts'
-PAGE = BUILD / 'report.html'
+PAGE = ROOT / 'build' / 'bench' / 'report.html'
 STYLE = Path(__file__).with_suffix('.css')
 
 GROUPS = {
@@ -33,6 +33,7 @@ GROUPS = {
     ('echo', 'unix'): 'Echo over UNIX sockets',
     ('echo-tls', 'tcp'): 'Echo over TLS',
     ('http', 'tcp'): 'HTTP',
+    ('parser', 'tcp'): 'The parser',
 }
 REST = 'Single operations'
 FIGURES = {
@@ -40,7 +41,7 @@ FIGURES = {
     'cpu_us': 'CPU us a request',
     'instructions': 'instructions a request',
     'p99_us': 'p99 us',
-    'least': 'least time',
+    'least': 'time or size',
 }
 # Head, figure, form ('': four digits), whether its ratio to ours is shown.
 LOADED = (
@@ -56,6 +57,22 @@ SELF = (
     ('{unit}, least', 'least', '', True),
     ('median', 'value', '', False),
     ('instructions', 'instructions', '{:,.0f}', True),
+)
+OVERVIEW = (
+    (
+        'echo',
+        'Echo over TCP, 10 connections',
+        {
+            'echo-tcp-1k': '1 KB',
+            'echo-tcp-10k': '10 KB',
+            'echo-tcp-100k': '100 KB',
+        },
+    ),
+    (
+        'http',
+        'HTTP, 1 KB, 300 connections',
+        {'http-short-1k': 'short heads', 'http-browser-1k': '12 headers'},
+    ),
 )
 MORE = '(more is better)'
 LESS = '(less is better)'
@@ -464,18 +481,15 @@ def overview(results: Results) -> dict[str, str]:
     """The charts that the README shows, by name."""
     by_name = {case['name']: case for case in results.cases}
     made = {}
-    for name, cases in (
-        ('echo', ('echo-tcp-1k', 'echo-tcp-10k', 'echo-tcp-100k')),
-        ('http', ('http-short-1k', 'http-browser-1k')),
-    ):
+    for name, heading, cases in OVERVIEW:
         found = [
-            (bars(case, results, 'requests_per_second'), case['title'])
-            for case in map(by_name.get, cases)
-            if case
+            (bars(by_name[case], results, 'requests_per_second'), said)
+            for case, said in cases.items()
+            if case in by_name
         ]
         found = [each for each in found if each[0]]
         if found:
-            made[name] = charts.panels(found, f'requests/s {MORE}')
+            made[name] = charts.panels(found, f'{heading}: requests/s {MORE}')
     rows = [
         (str(case['title']), ratios)
         for case in results.cases
@@ -559,14 +573,17 @@ def newest() -> list[Results]:
 def main() -> int:
     parser = argparse.ArgumentParser(prog='make report', description=__doc__)
     parser.add_argument('files', nargs='*', type=Path, metavar='FILE')
+    parser.add_argument(
+        '--charts', type=Path, default=CHARTS, help='not docs/charts'
+    )
     given = parser.parse_args()
     results, *beside = [read(path) for path in given.files] or newest()
     PAGE.parent.mkdir(parents=True, exist_ok=True)
     PAGE.write_text(page(results, beside))
     print(PAGE)
-    CHARTS.mkdir(parents=True, exist_ok=True)
+    given.charts.mkdir(parents=True, exist_ok=True)
     for name, svg in overview(results).items():
-        path = CHARTS / f'{name}.svg'
+        path = given.charts / f'{name}.svg'
         path.write_text(svg)
         print(path)
     return 0

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from bench import measure, results
+from bench import measure, results, run
 from bench.build import BUILD
 from bench.callgrind import parse
 from bench.cases import Case
@@ -267,12 +267,8 @@ def descendants(pid: int) -> set[int]:
     return found
 
 
-def under_callgrind(pid: int) -> set[int]:
-    return {
-        child
-        for child in descendants(pid)
-        if stat_of(child)[0].startswith('callgrind')
-    }
+def named(name: str, pids: set[int]) -> set[int]:
+    return {pid for pid in pids if stat_of(pid)[0].startswith(name)}
 
 
 def stat_of(pid: int) -> tuple[str, str, int]:
@@ -297,18 +293,13 @@ def wait_for(condition, seconds=20.0):
         time.sleep(0.02)
 
 
-def start_run(output: Path, *options: str) -> subprocess.Popen[str]:
+def start_run(
+    output: Path, case: str, peer: str, *options: str
+) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [
-            *(sys.executable, '-m', 'bench.run', '--peers', 'asyncio'),
-            *(
-                '--cases',
-                'echo-tcp-1k',
-                '--fresh',
-                '--output',
-                str(output),
-                *options,
-            ),
+            *(sys.executable, '-m', 'bench.run', '--fresh', '--peers', peer),
+            *('--cases', case, '--output', str(output), *options),
         ],
         cwd=ROOT,
         stderr=subprocess.PIPE,
@@ -320,7 +311,8 @@ def start_run(output: Path, *options: str) -> subprocess.Popen[str]:
 @pytest.mark.parametrize('name', ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGKILL'])
 def test_an_interrupted_run_leaves_nothing_running(name, tmp_path, program):
     output = tmp_path / 'out.json'
-    with start_run(output, '--seconds', '60', '--no-instructions') as run:
+    options = ('--seconds', '60', '--no-instructions')
+    with start_run(output, 'echo-tcp-1k', 'asyncio', *options) as run:
         # The server and the client.
         wait_for(lambda: len(descendants(run.pid)) == 2)
         children = descendants(run.pid)
@@ -335,13 +327,41 @@ def test_an_interrupted_run_leaves_nothing_running(name, tmp_path, program):
         assert errors.endswith('the same command goes on from here\n')
 
 
+@pytest.mark.parametrize(
+    ('case', 'peer', 'program_name'),
+    [
+        pytest.param(
+            *('http-short-1k', 'ours classic', 'wrk'),
+            marks=pytest.mark.skipif(
+                not shutil.which('wrk'), reason='needs wrk'
+            ),
+        ),
+        ('sleep-0', 'asyncio', 'python'),
+    ],
+)
+def test_neither_wrk_nor_a_program_is_left_running(
+    case, peer, program_name, tmp_path, program
+):
+    options = ('--rounds', '99', '--seconds', '60', '--no-instructions')
+    with start_run(tmp_path / 'out.json', case, peer, *options) as run:
+        wait_for(lambda: named(program_name, descendants(run.pid)))
+        children = descendants(run.pid)
+
+        run.send_signal(signal.SIGINT)
+        run.communicate(timeout=20)
+
+    wait_for(lambda: not any(is_running(pid) for pid in children), 5)
+    assert run.returncode == 130
+
+
 @pytest.mark.skipif(not shutil.which('valgrind'), reason='needs valgrind')
 def test_an_interrupted_count_leaves_nothing_running(tmp_path, program):
     output = tmp_path / 'out.json'
     before = set(os.listdir(BUILD))
-    with start_run(output, '--instructions-only') as run:
-        wait_for(lambda: under_callgrind(run.pid))
-        children = under_callgrind(run.pid)
+    case = ('echo-tcp-1k', 'asyncio')
+    with start_run(output, *case, '--instructions-only') as run:
+        wait_for(lambda: named('callgrind', descendants(run.pid)))
+        children = named('callgrind', descendants(run.pid))
 
         run.send_signal(signal.SIGINT)
         run.communicate(timeout=20)
@@ -350,3 +370,17 @@ def test_an_interrupted_count_leaves_nothing_running(tmp_path, program):
     assert run.returncode == 130
     # Nor its file.
     assert set(os.listdir(BUILD)) <= before
+
+
+@pytest.mark.parametrize(('ours', 'code'), [(True, 1), (False, 0)])
+def test_the_exit_code_tells_of_rows_of_ours_alone(
+    ours, code, monkeypatch, tmp_path
+):
+    failed = results.Row(CASE, Peer('one', {}, ours=ours), failed='oh')
+    monkeypatch.setattr(run, 'measure', lambda plan, partial: [failed])
+    monkeypatch.setattr(
+        sys, 'argv', ['run', '--quick', '--output', str(tmp_path / 'out')]
+    )
+    plan = run.make_plan(given := run.options())
+
+    assert run.bench(plan, given) == code

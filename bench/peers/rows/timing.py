@@ -3,7 +3,7 @@
 A round is some tries of about 4 ms, over a third of a second; the least
 counts: whatever disturbs a try only ever makes it longer, and 4 ms are often
 enough granted whole where others want the core too. The tries before them,
-each twice as long as the last, for 30 ms and more, warm up. Beside the time
+of fewer operations, for 30 ms and more, warm up. Beside the time
 stands the CPU time of the process, all of its threads, likewise the least: it
 is exact, and other processes add little to it. The garbage collector stays
 on, since what a loop gives it to do is the loop's cost; what was there before
@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import gc
+import os
 import time
 from collections.abc import Callable, Coroutine, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -23,8 +24,8 @@ from typing import Any, NamedTuple
 
 TRY_SECONDS = 0.004
 WARM_UP_SECONDS = 0.03
-ROUND_SECONDS = 0.35
-LEAST_TRIES = 5
+ROUND_SECONDS = float(os.environ.get('BENCH_SECONDS', '0.35'))
+LEAST_TRIES = 4
 
 Loop = asyncio.AbstractEventLoop
 
@@ -61,17 +62,6 @@ def taken(work: Work, count: int) -> Times:
     return times or since(began)
 
 
-def calibrate(work: Work, step: int) -> int:
-    """How many operations take as long as a try; a multiple of the step."""
-    count = step
-    deadline = time.perf_counter() + WARM_UP_SECONDS
-    while taken(work, count).wall < TRY_SECONDS * 1e9:
-        count *= 2
-    while time.perf_counter() < deadline:
-        work(count)
-    return count
-
-
 def fastest(times: Iterable[Times]) -> Times:
     """The least of each clock."""
     return Times(*map(min, zip(*times, strict=True)))
@@ -84,6 +74,20 @@ def tries(work: Work, count: int, seconds: float) -> Times:
     while len(found) < LEAST_TRIES or time.perf_counter() < deadline:
         found.append(taken(work, count))
     return fastest(found)
+
+
+def calibrate(work: Work, step: int) -> int:
+    """How many operations take as long as a try; a multiple of the step.
+
+    By the least of some: one that is disturbed takes as long at once.
+    """
+    count = step
+    deadline = time.perf_counter() + WARM_UP_SECONDS
+    while tries(work, count, 0).wall < TRY_SECONDS * 1e9:
+        count *= 2
+    while time.perf_counter() < deadline:
+        work(count)
+    return count
 
 
 def freeze() -> None:
