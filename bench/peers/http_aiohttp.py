@@ -17,9 +17,7 @@ async def some_bytes(request: web.Request) -> web.Response:
     body = body_of(request.path.encode())
     if body is None:
         raise web.HTTPNotFound
-    return web.Response(
-        body=bytes(body), content_type='application/octet-stream'
-    )
+    return web.Response(body=body, content_type='application/octet-stream')
 
 
 async def start(listener: socket.socket) -> None:

@@ -26,7 +26,7 @@ async def app(scope: Any, receive: Any, send: Any) -> None:
             ],
         }
     )
-    await send({'type': 'http.response.body', 'body': bytes(body or b'')})
+    await send({'type': 'http.response.body', 'body': body or b''})
 
 
 async def tell_when_up(tell: Any, kind: str, port: int) -> None:

@@ -26,16 +26,31 @@ BACKLOG = 1024
 
 # HTTP: GET /bytes/N?anything is answered by N bytes, of all values in turn.
 
-BLOCK = memoryview(bytes(range(256)) * 4096)
+VALUES = bytes(range(256))
+MAX_BODY = 1 << 20
+MAX_KEPT = 100
+bodies: dict[bytes, bytes] = {}
 
 
-def body_of(target: bytes) -> memoryview | None:
-    """None: there is no such thing."""
-    digits = target.partition(b'?')[0].removeprefix(b'/bytes/')
-    if digits.isdigit() and target[0] == 0x2F and len(digits) < 8:
-        body = BLOCK[: int(digits)]
-        return body if len(body) == int(digits) else None
-    return None
+def body_of(target: bytes) -> bytes | None:
+    """None: there is no such thing. Bodies are kept, as a server of files
+    would keep them: to make them is not what is measured."""
+    path = target.partition(b'?')[0]
+    body = bodies.get(path)
+    return make_body(path) if body is None else body
+
+
+def make_body(path: bytes) -> bytes | None:
+    digits = path.removeprefix(b'/bytes/')
+    if digits == path or not digits.isdigit() or len(digits) > 7:
+        return None
+    size = int(digits)
+    if size > MAX_BODY:
+        return None
+    body = (VALUES * (size // 256 + 1))[:size]
+    if len(bodies) < MAX_KEPT:
+        bodies[path] = body
+    return body
 
 
 def head_of(status: bytes, size: int) -> bytes:

@@ -42,7 +42,7 @@ def answer(request: HTTPServerRequest) -> None:
                 'Content-Length': str(len(body or b'')),
             }
         ),
-        bytes(body or b''),
+        body or b'',
     )
     connection.finish()
 

@@ -29,7 +29,7 @@ class Bytes(Resource):
             request.setResponseCode(404)
         request.setHeader(b'content-type', b'application/octet-stream')
         request.setHeader(b'content-length', b'%d' % len(body or b''))
-        return bytes(body or b'')
+        return body or b''
 
 
 def serve(listener: socket.socket, tell: Any, kind: str) -> None:

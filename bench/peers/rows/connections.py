@@ -188,10 +188,11 @@ class Crowd:
         return total
 
     def disperse(self) -> None:
+        """abort: of TLS, close() would wait for the other end to agree."""
         self.going += len(self.transports)
         self.done = self.loop.create_future()
         for transport in self.transports:
-            transport.close()
+            cast(asyncio.Transport, transport).abort()
         self.transports.clear()
         if self.going:
             self.loop.run_until_complete(self.done)

@@ -1,7 +1,7 @@
 """What a row is, and how the time of one operation is taken.
 
-A round is some tries of about 4 ms, over a third of a second; the least
-counts: whatever disturbs a try only ever makes it longer, and 4 ms are often
+A round is some tries of about 2 ms, over a third of a second; the least
+counts: whatever disturbs a try only ever makes it longer, and 2 ms are often
 enough granted whole where others want the core too. The tries before them,
 of fewer operations, for 30 ms and more, warm up. Beside the time
 stands the CPU time of the process, all of its threads, likewise the least: it
@@ -22,7 +22,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-TRY_SECONDS = 0.004
+TRY_SECONDS = 0.002
 WARM_UP_SECONDS = 0.03
 ROUND_SECONDS = float(os.environ.get('BENCH_SECONDS', '0.35'))
 LEAST_TRIES = 4
