@@ -60,7 +60,7 @@ def operations(
     names: str, limit: float, *against: str, **more: Any
 ) -> list[Goal]:
     return [
-        Goal(case, case, 'least', limit, against, **more)
+        Goal('one operation', case, 'least', limit, against, **more)
         for case in names.split()
     ]
 
@@ -218,7 +218,7 @@ def all_goals(
         if other := PAIRS.get(peer):
             both = [rows[case, peer], rows.get((case, other))]
             if all(row and samples(row) >= ENOUGH for row in both):
-                yield Goal('p99', case, 'p99_us', P99, (other,), ours=peer)
+                yield Goal('latency', case, 'p99_us', P99, (other,), peer)
 
 
 def samples(row: dict[str, Any]) -> float:

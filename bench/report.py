@@ -249,15 +249,16 @@ def promised(results: Results) -> Iterator[str]:
         f' <span class="bad">{len(found) - held - open_} do not</span>,'
         f' {open_} were not measured.</p>'
     )
-    heads = ['row', 'ratio', 'goal', '', 'figure', 'ours', 'best']
-    yield table(heads, (verdict(one) for one in found), text=(0, 4, 6))
+    heads = ['row', 'ratio', 'goal', '', 'ours', 'best']
+    yield table(heads, (verdict(one) for one in found), text=(0, 5))
 
 
 def verdict(one: promise.Verdict) -> str:
     goal = one.goal
     kind = ('good' if one.holds else 'bad') if one.ratio else ''
     said = ('holds' if one.holds else 'missed') if one.ratio else 'unknown'
-    row, work = escape(f'{goal.case}, {goal.ours}'), escape(goal.work)
+    row = escape(f'{goal.case}, {goal.ours}')
+    work = escape(f'{goal.work}: {FIGURES[goal.figure]}')
     best = escape(one.why)
     if one.best is not None:
         best = f'{charts.short(one.best)}, {escape(one.peer)}'
@@ -267,7 +268,6 @@ def verdict(one: promise.Verdict) -> str:
             cell(f'{one.ratio:.3f}' if one.ratio else '-', kind),
             cell(f'{"≥" if goal.at_least else "≤"} {goal.limit:.2f}'),
             cell(said, kind),
-            cell(FIGURES.get(goal.figure, goal.figure), 'text'),
             cell(charts.short(one.ours) if one.ours else '-'),
             cell(best, 'text'),
         ]
@@ -384,9 +384,8 @@ def ratio_cell(results: Results, row: Row, figure: str) -> str:
     ratio = results.ratio(row, figure)
     if ratio is None:
         return cell('')
-    return cell(
-        f'{ratio:.2f}', '' if row['ceiling'] else colour(ratio, figure)
-    )
+    rival = not row['ceiling'] and not row['ours']
+    return cell(f'{ratio:.2f}', colour(ratio, figure) if rival else '')
 
 
 def kind_of(row: Row) -> str:
