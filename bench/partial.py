@@ -22,6 +22,7 @@ MEASURED = (
     *('httptools/**/*.py', 'httptools/*.so'),
     *('uvloop_core/**/*.py', 'uvloop_core/*.so', 'examples/**/*.py'),
     *('bench/*.py', 'bench/*.c', 'bench/cases/*', 'bench/peers/*'),
+    'bench/peers/rows/*.py',
 )
 
 

@@ -27,7 +27,7 @@ from rows import connections, crowd, timing
 timing.ROUND_SECONDS = timing.WARM_UP_SECONDS = crowd.SECONDS = 0.01
 timing.TRY_SECONDS, timing.LEAST_TRIES = 0.0001, 1
 connections.WARM_UP, crowd.CYCLES = 50, 1
-connections.IDLE = dict(tcp=500, tls=50)
+connections.IDLE = dict(tcp=2000, tls=100)
 crowd.CONNECTIONS, crowd.TIMERS = 100, 1000
 sys.argv = ['micro.py', *{arguments!r}]
 runpy.run_path({peers!r} + '/micro.py', run_name='__main__')
