@@ -498,8 +498,9 @@ def overview(results: Results) -> dict[str, str]:
         if case['load'] == 'self' and (ratios := ratios_of(case, results))
     ]
     if rows:
-        title = 'Time of one operation, of ours'
-        made['operations'] = charts.dots(rows, title, LESS.strip('()'))
+        title = 'What one operation takes, as a multiple of ours'
+        label = 'left of the line: a peer is ahead of ours'
+        made['operations'] = charts.dots(rows, title, label)
     return made
 
 
