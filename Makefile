@@ -7,10 +7,10 @@ DEV = $(PYTHON) .ci/dev.py
 
 .DEFAULT_GOAL := help
 .PHONY: help serve build test test-all lint format debug asan portable \
-	bench fuzz fuzz-c upstream dist clean check-python
+	bench bench-table bench-quick report compare fuzz fuzz-c upstream dist clean check-python
 
 help:  ## say what each verb does
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' \
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' \
 		$(firstword $(MAKEFILE_LIST))
 
 serve: check-python  ## build everything and run the example server
@@ -42,6 +42,18 @@ portable: check-python  ## test with what is Linux only compiled out
 
 bench: check-python  ## measure ours beside its peers; ARGS=--quick: does it work
 	@$(DEV) bench $(ARGS)
+
+bench-table: check-python  ## the same, of the rows of the promise only
+	@$(DEV) bench --plan table $(ARGS)
+
+bench-quick: check-python  ## one short round of every peer: does all work
+	@$(DEV) bench --plan quick $(ARGS)
+
+report: check-python  ## the newest results as a page, and the charts of the README
+	@$(DEV) report $(ARGS)
+
+compare: check-python  ## what changed beyond the noise: make compare A=FILE B=FILE
+	@$(DEV) compare $(A) $(B) $(ARGS)
 
 fuzz: check-python  ## feed random bytes to ours and to httptools; ARGS='--seconds 600'
 	@$(DEV) fuzz $(ARGS)

@@ -30,10 +30,11 @@ from typing import NoReturn
 ROOT = Path(__file__).resolve().parent.parent
 C_FILES = (
     *('include/*.h', 'httptools/src/*.[ch]', 'uvloop_core/src/*.[ch]'),
-    *('bench/*.c', 'fuzz/*.c'),
+    *('bench/*.c', 'bench/peers/*.[ch]', 'fuzz/*.c'),
 )
 TYPING_SAMPLE = 'tests/httptools/typing_sample.py'
-GROUPS = ('build', 'test', 'lint', 'integration')  # of tools
+# Of tools, in one virtual environment; others have one each.
+GROUPS = ('build', 'test', 'lint', 'integration')
 ROTATED = ('3.11', '3.12', '3.13')  # Pythons that uvloop's tests are for
 PARTS = 6  # of those tests, one a day
 TYPED = ('httptools', 'uvloop_core', 'examples/server')
@@ -157,7 +158,9 @@ def requirements(group: str) -> list[str]:
 
 
 def serving(group: str) -> list[str]:
-    """The groups that hold all that this one does."""
+    """The groups that hold all that this one does, in the same folder."""
+    if group not in GROUPS:
+        return [group]
     wanted = set(requirements(group))
     return [name for name in GROUPS if wanted <= set(requirements(name))]
 
@@ -186,14 +189,16 @@ def venv(python: Python, group: str) -> str:
     """The interpreter of .venv/<name>, with the group's tools installed.
 
     It is made on first use, and again when the interpreter or the pins
-    change: a stamp in it holds their hash.
+    change: a stamp in it holds their hash. A group that is none of GROUPS
+    has a folder of its own.
     """
-    folder = ROOT / '.venv' / python.name
+    name = python.name if group in GROUPS else f'{python.name}-{group}'
+    folder = ROOT / '.venv' / name
     executable = str(folder / 'bin' / 'python')
-    with locked(ROOT / '.venv' / f'lock-{python.name}'):
+    with locked(ROOT / '.venv' / f'lock-{name}'):
         if any(is_stamped(folder, python, name) for name in serving(group)):
             return executable
-        print(f'installing the {group} tools into .venv/{python.name}')
+        print(f'installing the {group} tools into .venv/{name}')
         made, _ = probe(executable)
         if made is None or made.version != python.version:
             shutil.rmtree(folder, ignore_errors=True)
@@ -349,6 +354,16 @@ def do_bench(arguments: list[str]) -> NoReturn:
     exec_module('bench.run', arguments)
 
 
+def do_report(arguments: list[str]) -> int:
+    """The page and the charts; the plotting library stays apart from ours."""
+    executable = venv(this_python(), 'bench')
+    return run([executable, '-m', 'bench.report', *arguments])
+
+
+def do_compare(arguments: list[str]) -> int:
+    return run([sys.executable, '-m', 'bench.compare', *arguments])
+
+
 def do_fuzz(arguments: list[str]) -> NoReturn:
     exec_module('fuzz.differential', arguments)
 
@@ -461,7 +476,13 @@ def lint_commands(tools: Path, database: str) -> Iterator[list[str]]:
     packages = [name for name in typed if '/' not in name]
     yield [f'{tools}/clang-format', '--dry-run', '-Werror', *files]
     for unit in units:
-        yield [f'{tools}/clang-tidy', '--quiet', '-p', database, unit]
+        # What is in no database is taken for the nearest file that is: it may
+        # need the other library.
+        both = [
+            f'--extra-arg=-isystem{ROOT}/vendor/src/{name}/include'
+            for name in ('llhttp', 'libuv')
+        ]
+        yield [f'{tools}/clang-tidy', '--quiet', '-p', database, *both, unit]
     yield [
         *('cppcheck', '--quiet', '--std=c11', '--error-exitcode=1'),
         *('--enable=warning,portability', '--inline-suppr', '-Iinclude'),

@@ -1,10 +1,10 @@
 """Instructions per request, counted by valgrind.
 
-A server is run twice, for a smaller and a larger number of requests; the
+A program is run twice, for a smaller and a larger number of requests; the
 difference of the counts, over the difference of the numbers, is free of what
 it takes to start, to accept and to end. It depends neither on other load on
-the machine nor on its clock; it is blind to the kernel, to caches, and to how
-long an instruction takes.
+the machine nor on its clock, so both runs are made at once; it is blind to the
+kernel, to caches, and to how long an instruction takes.
 """
 
 from __future__ import annotations
@@ -13,15 +13,20 @@ import re
 import shutil
 import tempfile
 from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from .build import BUILD
 from .cases import Case
-from .measure import BUILD, serving
+from .measure import serving
 from .peers import Peer, Unavailable
+from .processes import end_all, run
 
 START_SECONDS = 120
 PATIENCE_SECONDS = 60
+SELF_SECONDS = 300
 
 
 @dataclass
@@ -33,11 +38,17 @@ class Count:
 
 
 def instructions_per_request(
-    client: str, peer: Peer, case: Case, python: str, bounds: tuple[int, int]
+    client: str,
+    peer: Peer,
+    case: Case,
+    prefix: list[str],
+    bounds: tuple[int, int],
 ) -> Count:
+    if peer.not_counted:
+        raise Unavailable(peer.not_counted)
     if not shutil.which('valgrind'):
         raise Unavailable('valgrind is not installed')
-    few, many = (count(client, peer, case, python, n) for n in bounds)
+    few, many = at_once(lambda n: count(client, peer, case, prefix, n), bounds)
     requests = bounds[1] - bounds[0]
     return Count(
         (many.total - few.total) / requests,
@@ -48,11 +59,25 @@ def instructions_per_request(
     )
 
 
+def at_once(
+    action: Callable[[int], Count], numbers: tuple[int, int]
+) -> list[Count]:
+    """Each in a thread. If one fails, or we are interrupted, all processes
+    end, and those that were just about to start."""
+    with ThreadPoolExecutor(len(numbers)) as pool:
+        futures = [pool.submit(action, number) for number in numbers]
+        try:
+            return [future.result() for future in futures]
+        except BaseException:
+            while wait(futures, 0.1).not_done:
+                end_all()
+            raise
+
+
 def count(
-    client: str, peer: Peer, case: Case, python: str, requests: int
+    client: str, peer: Peer, case: Case, prefix: list[str], requests: int
 ) -> Count:
-    """Of one server's whole life, in which it answers so many requests."""
-    patience = ('--patience', str(PATIENCE_SECONDS))
+    """Of a program's whole life, in which it does so many requests."""
     BUILD.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=BUILD) as folder:
         file = Path(folder, 'out')
@@ -60,11 +85,20 @@ def count(
             *('valgrind', '-q', '--tool=callgrind', '--compress-pos=no'),
             f'--callgrind-out-file={file}',
         )
-        with serving(peer, case, python, tool, START_SECONDS) as server:
-            number = str(requests)
-            server.load(client, case, '--requests', number, *patience)
-            # Callgrind writes its file when the server ends.
-            server.running.terminate(PATIENCE_SECONDS)
+        if case.load == 'self':
+            command = peer.command(prefix, case.kind)
+            run(
+                [*tool, *command, *case.arguments, str(requests)],
+                SELF_SECONDS,
+                peer.environ(),
+            )
+        else:
+            with serving(
+                client, peer, case, prefix, tool, START_SECONDS
+            ) as server:
+                server.ask(requests, PATIENCE_SECONDS)
+                # Callgrind writes its file when the server ends.
+                server.running.terminate(PATIENCE_SECONDS)
         return parse(file.read_text(errors='replace'))
 
 

@@ -2,6 +2,9 @@
  *
  *     client ADDRESS PORT --connections N --size BYTES --seconds S
  *     client ADDRESS PORT --connections N --size BYTES --requests N
+ *     client unix PATH ...
+ *
+ * With --tls it speaks TLS, if it was compiled with -DWITH_TLS=1.
  *
  * On each connection it sends a message, waits for the whole answer, compares
  * every byte of it and sends the next one; no message equals the one before.
@@ -11,8 +14,6 @@
  * 1. Only loopback addresses are served, and both count and time are bounded,
  * so that it is of no use against anybody else's machine.
  */
-#define _GNU_SOURCE /* what -std=c11 leaves out of the headers */
-
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -28,8 +29,15 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
+
+#if WITH_TLS
+#include <openssl/ssl.h>
+#else
+typedef void SSL; /* of which there is none */
+#endif
 
 enum {
     MAX_CONNECTIONS = 1024,
@@ -54,6 +62,7 @@ static const uint64_t NS = 1000000000; /* in a second */
 typedef struct {
     int fd;
     int number;
+    SSL *ssl;            /* owned; NULL without TLS */
     bool busy;           /* the answer is not complete */
     bool waits_to_send;  /* EPOLLOUT is asked for */
     bool half_closed;    /* all is answered, only the end may come */
@@ -70,6 +79,7 @@ typedef struct {
     uint64_t seconds;      /* 0: count requests */
     uint64_t max_requests; /* 0: until the time is over */
     uint64_t patience;     /* seconds that an answer may take */
+    bool wants_tls;
 
     int epoll_fd;
     bool stopping;
@@ -146,6 +156,144 @@ histogram_quantile(const Client *client, double share)
     return 0;
 }
 
+/* Bytes: over TLS, where a connection has it. As of send and recv, the result
+   is -1 with errno set, or 0 at the end. */
+
+#if WITH_TLS
+
+static void
+tls_open(Connection *connection)
+{
+    static SSL_CTX *context; /* of all connections */
+    if (!context) {
+        context = SSL_CTX_new(TLS_client_method());
+        if (!context) {
+            fail("libssl: out of memory");
+        }
+        (void)SSL_CTX_set_mode(context,
+                               SSL_MODE_ENABLE_PARTIAL_WRITE |
+                                   SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+        /* Who closes how is not what is measured. */
+        (void)SSL_CTX_set_options(context, SSL_OP_IGNORE_UNEXPECTED_EOF);
+        /* One recv for a record, not two. */
+        SSL_CTX_set_read_ahead(context, 1);
+        SSL_CTX_set_default_read_buffer_len(context, RECEIVE_BYTES);
+    }
+    connection->ssl = SSL_new(context);
+    if (!connection->ssl || !SSL_set_fd(connection->ssl, connection->fd)) {
+        fail("libssl: out of memory");
+    }
+    if (SSL_connect(connection->ssl) != 1) { /* which blocks */
+        fail("connection %d: no TLS handshake", connection->number);
+    }
+}
+
+static ssize_t
+tls_result(SSL *ssl, int succeeded, size_t size)
+{
+    if (succeeded) {
+        return (ssize_t)size;
+    }
+    switch (SSL_get_error(ssl, 0)) {
+    case SSL_ERROR_WANT_READ:
+    case SSL_ERROR_WANT_WRITE:
+        errno = EAGAIN;
+        return -1;
+    case SSL_ERROR_ZERO_RETURN:
+        return 0;
+    case SSL_ERROR_SYSCALL:
+        return -1;
+    default:
+        errno = EPROTO;
+        return -1;
+    }
+}
+
+static ssize_t
+stream_send(const Connection *connection, const char *bytes, size_t size)
+{
+    if (connection->ssl) {
+        int done = SSL_write_ex(connection->ssl, bytes, size, &size);
+        return tls_result(connection->ssl, done, size);
+    }
+    return send(connection->fd, bytes, size, MSG_NOSIGNAL);
+}
+
+static ssize_t
+stream_receive(const Connection *connection, char *bytes, size_t size)
+{
+    if (connection->ssl) {
+        int done = SSL_read_ex(connection->ssl, bytes, size, &size);
+        return tls_result(connection->ssl, done, size);
+    }
+    return recv(connection->fd, bytes, size, 0);
+}
+
+/* Whether there are bytes that epoll does not tell of. */
+static bool
+stream_has_more(const Connection *connection)
+{
+    return connection->ssl && SSL_has_pending(connection->ssl);
+}
+
+static int
+stream_half_close(const Connection *connection)
+{
+    if (connection->ssl) {
+        (void)SSL_shutdown(connection->ssl); /* the FIN says it, too */
+    }
+    return shutdown(connection->fd, SHUT_WR);
+}
+
+static void
+stream_close(const Connection *connection)
+{
+    SSL_free(connection->ssl);
+    (void)close(connection->fd); /* nothing was left to lose */
+}
+
+#else
+
+__attribute__((noreturn)) static void
+tls_open(const Connection *connection)
+{
+    (void)connection;
+    fail("--tls: it was compiled without OpenSSL's headers");
+}
+
+static ssize_t
+stream_send(const Connection *connection, const char *bytes, size_t size)
+{
+    return send(connection->fd, bytes, size, MSG_NOSIGNAL);
+}
+
+static ssize_t
+stream_receive(const Connection *connection, char *bytes, size_t size)
+{
+    return recv(connection->fd, bytes, size, 0);
+}
+
+static bool
+stream_has_more(const Connection *connection)
+{
+    (void)connection;
+    return false;
+}
+
+static int
+stream_half_close(const Connection *connection)
+{
+    return shutdown(connection->fd, SHUT_WR);
+}
+
+static void
+stream_close(const Connection *connection)
+{
+    (void)close(connection->fd); /* nothing was left to lose */
+}
+
+#endif
+
 /* Connections */
 
 static void
@@ -174,13 +322,19 @@ connection_open(Client *client,
     if (connect(fd, address, address_size)) {
         fail("connect: %s", strerror(errno));
     }
-    if (setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)) ||
-        fcntl(fd, F_SETFL, O_NONBLOCK)) {
-        fail("cannot set up a socket: %s", strerror(errno));
+    if (address->sa_family != AF_UNIX &&
+        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on))) {
+        fail("setsockopt: %s", strerror(errno));
     }
     connection->fd = fd;
     connection->number = (int)(connection - client->connections);
     client->open++;
+    if (client->wants_tls) {
+        tls_open(connection);
+    }
+    if (fcntl(fd, F_SETFL, O_NONBLOCK)) {
+        fail("fcntl: %s", strerror(errno));
+    }
     poll_change(client, connection, EPOLL_CTL_ADD);
 }
 
@@ -189,10 +343,9 @@ connection_send(Client *client, Connection *connection)
 {
     bool waits = false;
     while (connection->sent < client->size) {
-        ssize_t n = send(connection->fd,
-                         connection->message + connection->sent,
-                         client->size - connection->sent,
-                         MSG_NOSIGNAL);
+        ssize_t n = stream_send(connection,
+                                connection->message + connection->sent,
+                                client->size - connection->sent);
         if (n < 0 && errno == EINTR) {
             continue;
         }
@@ -267,27 +420,28 @@ connection_closed(Client *client, Connection *connection)
              client->size,
              connection->requests);
     }
-    (void)close(connection->fd); /* nothing was left to lose */
+    stream_close(connection);
     connection->fd = -1;
     client->open--;
 }
 
-static void
+/* Returns whether there may be more. */
+static bool
 connection_receive(Client *client, Connection *connection)
 {
     /* One byte more than is due, to see an answer that is too long. */
     size_t due = client->size - connection->received;
     size_t room = due < RECEIVE_BYTES ? due + 1 : RECEIVE_BYTES;
-    ssize_t n = recv(connection->fd, client->received, room, 0);
+    ssize_t n = stream_receive(connection, client->received, room);
     if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
-        return;
+        return false;
     }
     if (n < 0) {
         fail("connection %d: recv: %s", connection->number, strerror(errno));
     }
     if (n == 0) {
         connection_closed(client, connection);
-        return;
+        return false;
     }
     if (!connection->busy ||
         (size_t)n > connection->sent - connection->received) {
@@ -311,6 +465,7 @@ connection_receive(Client *client, Connection *connection)
         connection->busy = false;
         connection_next(client, connection, now);
     }
+    return stream_has_more(connection);
 }
 
 /* The run */
@@ -347,7 +502,7 @@ half_close_all(Client *client)
     for (long i = 0; i < client->connection_count; i++) {
         Connection *connection = &client->connections[i];
         connection->half_closed = true;
-        if (shutdown(connection->fd, SHUT_WR)) {
+        if (stream_half_close(connection)) {
             fail("shutdown: %s", strerror(errno));
         }
     }
@@ -375,7 +530,8 @@ run(Client *client)
                 connection_send(client, connection);
             }
             if (events[i].events & ~(uint32_t)EPOLLOUT) {
-                connection_receive(client, connection);
+                while (connection_receive(client, connection)) {
+                }
             }
         }
         uint64_t now = now_ns();
@@ -425,8 +581,22 @@ parse_number(const char *what, const char *text, uint64_t max)
     return number;
 }
 
-/* Sets the address, which must be a literal one of the loopback interface:
-   a name could lead anywhere. Returns its size. */
+static socklen_t
+parse_path(const char *path, struct sockaddr_storage *address)
+{
+    struct sockaddr_un *local = (struct sockaddr_un *)address;
+    size_t size = strlen(path) + 1;
+    if (size == 1 || size > sizeof(local->sun_path)) {
+        fail("the path of a socket has 1 to %zu bytes",
+             sizeof(local->sun_path) - 1);
+    }
+    local->sun_family = AF_UNIX;
+    memcpy(local->sun_path, path, size);
+    return sizeof(*local);
+}
+
+/* Sets the address, which must be a literal one of the loopback interface
+   (a name could lead anywhere) or `unix` and a path. Returns its size. */
 static socklen_t
 parse_address(const char *host,
               const char *port_text,
@@ -434,8 +604,11 @@ parse_address(const char *host,
 {
     struct sockaddr_in *in4 = (struct sockaddr_in *)address;
     struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)address;
-    in_port_t port = htons((uint16_t)parse_number("PORT", port_text, 65535));
     memset(address, 0, sizeof(*address));
+    if (!strcmp(host, "unix")) {
+        return parse_path(port_text, address);
+    }
+    in_port_t port = htons((uint16_t)parse_number("PORT", port_text, 65535));
     if (inet_pton(AF_INET, host, &in4->sin_addr) == 1 &&
         ntohl(in4->sin_addr.s_addr) >> 24 == 127) {
         in4->sin_family = AF_INET;
@@ -458,6 +631,11 @@ parse_options(Client *client, char **options)
     for (; options[0]; options += 2) {
         const char *name = options[0];
         const char *value = options[1] ? options[1] : "";
+        if (!strcmp(name, "--tls")) {
+            client->wants_tls = true;
+            options--; /* it has no value */
+            continue;
+        }
         if (!strcmp(name, "--connections")) {
             client->connection_count =
                 (long)parse_number(name, value, MAX_CONNECTIONS);
@@ -525,8 +703,9 @@ main(int argc, char **argv)
     static Client client; /* zeroed; too large for the stack */
     struct sockaddr_storage address;
     if (argc < 3) {
-        fail("usage: client ADDRESS PORT --connections N --size BYTES "
-             "(--seconds S | --requests N) [--patience S]");
+        fail("usage: client (ADDRESS PORT | unix PATH) --connections N "
+             "--size BYTES (--seconds S | --requests N) [--patience S] "
+             "[--tls]");
     }
     socklen_t address_size = parse_address(argv[1], argv[2], &address);
     parse_options(&client, argv + 3);

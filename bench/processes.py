@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import re
 import select
 import signal
 import subprocess
@@ -15,11 +16,31 @@ from dataclasses import dataclass
 from typing import IO
 
 PR_SET_PDEATHSIG = 1
+CPUCLOCK_SCHED = 2
+# TypeError: ..., ERROR: ..., error: ..., asyncio.exceptions.TimeoutError
+ERROR = re.compile(r'[\w.]*(Error|Exception|error|ERROR)(:|$)')
 LIBC = ctypes.CDLL(None, use_errno=True)
+
+
+RUNNING: set[subprocess.Popen[str]] = set()
 
 
 class Failed(Exception):
     """A process did not do its work; the text is one line that says why."""
+
+
+def server_core() -> int | None:
+    """Core 0, or none where there is only one to share with the client."""
+    return core(0)
+
+
+def client_core() -> int | None:
+    return core(1)
+
+
+def core(number: int) -> int | None:
+    allowed = sorted(os.sched_getaffinity(0))
+    return allowed[number] if len(allowed) > 1 else None
 
 
 def tie_to_parent(core: int | None) -> Callable[[], None]:
@@ -48,10 +69,12 @@ class Running:
         return self.popen.pid
 
     def last_words(self) -> str:
-        """The last line on stderr, which is where programs say why."""
+        """The last line on stderr that names an error, else the last one:
+        there programs say why, and some go on with a hint, or a version."""
         self.errors.seek(0)
-        lines = self.errors.read().strip().splitlines()
-        return lines[-1].strip() if lines else ''
+        lines = [line.strip() for line in self.errors if line.strip()]
+        named = [line for line in lines if ERROR.match(line)]
+        return (named or lines or [''])[-1]
 
     def why(self) -> str:
         code = self.popen.poll()
@@ -127,12 +150,20 @@ def start(
             start_new_session=True,
             preexec_fn=tie_to_parent(core),
         )
+        RUNNING.add(popen)
         try:
             yield Running(popen, errors)
         finally:
+            RUNNING.discard(popen)
             kill_group(popen)
             if popen.stdout:
                 popen.stdout.close()
+
+
+def end_all() -> None:
+    """Of every thread: what waits for one of them is told that it failed."""
+    for popen in RUNNING.copy():
+        popen.send_signal(signal.SIGKILL)
 
 
 def kill_group(popen: subprocess.Popen[str]) -> None:
@@ -158,9 +189,9 @@ class Cpu:
     """What a process has used so far.
 
     The ticks are sampled (100 a second), so their split into user and system
-    is rough; runtime and waiting are exact, from the scheduler, over the
-    threads that are alive. Waiting is the time that it was ready to run and
-    another process had its core.
+    is rough. The runtime is exact, and that of threads that have ended is in
+    it. Waiting is the time that it was ready to run and another process had
+    its core, over the threads that are alive.
     """
 
     user_ticks: int
@@ -177,16 +208,20 @@ class Cpu:
         )
 
 
+def cpu_clock(pid: int) -> int:
+    """What clock_getcpuclockid(3) returns."""
+    return ~pid << 3 | CPUCLOCK_SCHED
+
+
 def cpu_of(pid: int) -> Cpu:
     with open(f'/proc/{pid}/stat') as file:
         # The name, in parentheses, may hold anything.
         fields = file.read().rpartition(')')[2].split()
-    runtime = waiting = 0
+    waiting = 0
     for thread in os.listdir(f'/proc/{pid}/task'):
         with open(f'/proc/{pid}/task/{thread}/schedstat') as file:
-            times = file.read().split()
-        runtime += int(times[0])
-        waiting += int(times[1])
+            waiting += int(file.read().split()[1])
+    runtime = time.clock_gettime_ns(cpu_clock(pid))
     return Cpu(int(fields[11]), int(fields[12]), runtime, waiting)
 
 

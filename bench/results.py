@@ -7,19 +7,23 @@ import os
 import platform
 import subprocess
 import sys
+import sysconfig
 import time
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from statistics import median
+from typing import Any
 
+from .build import ROOT
 from .callgrind import Count
 from .cases import Case
 from .measure import Round
-from .peers import ROOT, Peer
+from .peers import Peer
 
 RESULTS = ROOT / 'bench' / 'results'
-FORMAT = 1
+FORMAT = 2
 # Above this share of its core lost to others, a round's times are doubtful.
 DISTURBED = 0.02
 
@@ -46,35 +50,41 @@ class Row:
         measured = bool(self.rounds) or self.instructions is not None
         return measured and not self.failed and not self.unavailable
 
-    def median(self, name: str) -> float:
-        return float(median(getattr(one, name) for one in self.rounds))
-
     @property
     def user_share(self) -> float:
         """Of all rounds together: there are few ticks in one."""
-        user = sum(one.user_us * one.requests for one in self.rounds)
-        both = sum(one.cpu_us * one.requests for one in self.rounds)
+        user = sum(one['user_us'] * one['requests'] for one in self.rounds)
+        both = sum(one['cpu_us'] * one['requests'] for one in self.rounds)
         return user / both
 
-    def medians(self) -> dict[str, float]:
-        """Of each column; user and system add up to the CPU time."""
+    def medians(self) -> Round:
+        """Of each figure; user and system add up to the CPU time. Of what
+        times itself the least, too: nothing makes it faster than it is."""
         if not self.rounds:
             return {}
-        names = Round.__dataclass_fields__
-        medians = {name: self.median(name) for name in names}
-        medians['user_us'] = medians['cpu_us'] * self.user_share
-        medians['system_us'] = medians['cpu_us'] - medians['user_us']
+        medians = {
+            name: float(median(one[name] for one in self.rounds))
+            for name in self.rounds[0]
+        }
+        if self.case.load == 'self':
+            medians['least'] = min(one['value'] for one in self.rounds)
+        else:
+            medians['user_us'] = medians['cpu_us'] * self.user_share
+            medians['system_us'] = medians['cpu_us'] - medians['user_us']
         return medians
 
     @property
     def disturbed(self) -> bool:
-        return any(one.waiting > DISTURBED for one in self.rounds)
+        return any(one.get('waiting', 0) > DISTURBED for one in self.rounds)
 
     def as_json(self) -> dict[str, object]:
         count = self.instructions
         return {
             'case': self.case.name,
             'peer': self.peer.name,
+            'style': self.peer.style,
+            'ours': self.peer.ours,
+            'ceiling': self.peer.ceiling,
             'server': self.told,
             'median': rounded(self.medians()) if self.scores else {},
             'instructions': round(count.total, 1) if count else None,
@@ -83,16 +93,28 @@ class Row:
                 for name, cost in (count.functions if count else {}).items()
                 if cost >= 1
             },
-            'rounds': [rounded(asdict(one)) for one in self.rounds],
+            'rounds': [rounded(one) for one in self.rounds],
+            'disturbed': self.disturbed,
             'failed': self.failed,
             'unavailable': self.unavailable,
             'not_counted': self.not_counted,
         }
 
+    def fill(self, saved: dict[str, Any]) -> None:
+        """With what as_json() made; a peer is installed again in any case."""
+        self.rounds = saved['rounds']
+        self.told = saved['server']
+        self.failed = saved['failed']
+        self.not_counted = saved['not_counted']
+        if saved['instructions'] is not None:
+            self.instructions = Count(
+                saved['instructions'], saved['functions']
+            )
+
 
 # Tables
 
-COLUMNS = (
+LOADED = (
     ('requests/s', 'requests_per_second', '{:,.0f}'),
     ('p50 us', 'p50_us', '{:.0f}'),
     ('p99 us', 'p99_us', '{:.0f}'),
@@ -103,11 +125,23 @@ COLUMNS = (
 )
 
 
+def columns(case: Case) -> tuple[tuple[str, str, str], ...]:
+    """Of each figure: its head, its name, its form."""
+    if case.load != 'self':
+        return LOADED
+    return (
+        (f'{case.figure}, least', 'least', '{:,.1f}'),
+        ('median', 'value', '{:,.1f}'),
+    )
+
+
 def cells(row: Row) -> list[str]:
-    shown = ['-'] * len(COLUMNS)
+    shown = ['-'] * len(columns(row.case))
     if row.rounds:
         medians = row.medians()
-        shown = [form.format(medians[name]) for _, name, form in COLUMNS]
+        shown = [
+            form.format(medians[name]) for _, name, form in columns(row.case)
+        ]
     count = row.instructions
     return [
         row.peer.name,
@@ -117,19 +151,23 @@ def cells(row: Row) -> list[str]:
     ]
 
 
-def table(rows: list[Row]) -> str:
-    """One case's, in Markdown; what did not score is said below it."""
-    heads = ['', *(head for head, _, _ in COLUMNS), 'instr/req', 'rounds']
-    lines = [heads, *(cells(row) for row in rows if row.scores)]
+def markdown(rows: list[Row]) -> Iterator[str]:
+    heads = [head for head, _, _ in columns(rows[0].case)]
+    lines = [['', *heads, 'instr/req', 'rounds'], *map(cells, rows)]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     rule = ['-' * widths[0], *('-' * (w - 1) + ':' for w in widths[1:])]
-    text = [f'{rows[0].case.title}', '']
     for line in [lines[0], rule, *lines[1:]]:
         first, *rest = zip(line, widths, strict=True)
         aligned = [first[0].ljust(first[1])]
         aligned += [cell.rjust(width) for cell, width in rest]
-        text.append('| ' + ' | '.join(aligned) + ' |')
-    text.append('')
+        yield '| ' + ' | '.join(aligned) + ' |'
+
+
+def table(rows: list[Row]) -> str:
+    """One case's, in Markdown; what did not score is said below it."""
+    text = [f'{rows[0].case.title}', '']
+    if scoring := [row for row in rows if row.scores]:
+        text += [*markdown(scoring), '']
     for row in rows:
         if row.failed:
             text.append(f'{row.peer.name}: FAILED: {row.failed}')
@@ -187,6 +225,20 @@ def commit() -> str:
     return done.stdout.strip()
 
 
+def interpreter() -> str:
+    """CPython 3.14.2, and how it was built, which its speed hangs on. (One
+    that was built with profiles need not say so: Debian's does not.)"""
+    words = [f'CPython {platform.python_version()}']
+    if sysconfig.get_config_var('Py_GIL_DISABLED'):
+        words.append('free-threaded')
+    words.append(platform.python_compiler())
+    options = sysconfig.get_config_var('CONFIG_ARGS') or ''
+    for option in ('--enable-optimizations', '--with-lto'):
+        if option in options:
+            words.append(option)
+    return ', '.join(words)
+
+
 def machine() -> dict[str, object]:
     return {
         'cpu': cpu_model(),
@@ -195,23 +247,31 @@ def machine() -> dict[str, object]:
         'libc': ' '.join(platform.libc_ver()),
         'load_average': [round(number, 2) for number in os.getloadavg()],
         'python': sys.version,
+        'interpreter': interpreter(),
         'commit': commit(),
     }
 
 
+def write_whole(path: Path, document: object) -> None:
+    """The whole file or, if it is interrupted, the one that was there."""
+    fresh = path.with_name(path.name + '.new')
+    fresh.write_text(json.dumps(document, indent=1) + '\n')
+    fresh.replace(path)
+
+
 def save(rows: list[Row], about: dict[str, object], path: Path | None) -> Path:
-    """Writes it whole or not at all, and returns where."""
+    """Writes what was found, and returns where."""
     if path is None:
         RESULTS.mkdir(exist_ok=True)
         stamp = time.strftime('%Y-%m-%dT%H%M%SZ', time.gmtime())
         path = RESULTS / f'{stamp}.json'
+    cases = {row.case.name: asdict(row.case) for row in rows}
     document = {
         'format': FORMAT,
         'date': time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime()),
         **about,
+        'cases': list(cases.values()),
         'rows': [row.as_json() for row in rows],
     }
-    fresh = path.with_name(path.name + '.new')
-    fresh.write_text(json.dumps(document, indent=1) + '\n')
-    fresh.replace(path)
+    write_whole(path, document)
     return path

@@ -12,76 +12,46 @@ import signal
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
 from . import results
 from .callgrind import instructions_per_request
-from .cases import Case, all_cases
-from .measure import build_client, one_round
-from .peers import Peer, Unavailable, all_peers
+from .loads import build_client
+from .measure import one_round
+from .partial import Partial
+from .peers import Peer, Unavailable
+from .plans import PLANS, Plan
 from .processes import Failed
+from .progress import Progress
 from .results import Row
 
 INTERRUPTED = 130  # what a shell reports for SIGINT
 BUSY = 0.5  # the load average above which times are worth little
 
 
-@dataclass(frozen=True)
-class Plan:
-    """What to do, and for how long."""
+def measure(plan: Plan, partial: Partial | None = None) -> list[Row]:
+    """All rows of the plan; one that fails or cannot run stops no other.
 
-    cases: list[Case]
-    peers: list[Peer]
-    rounds: int
-    seconds: int
-    count: bool
-    quick: bool = False
-
-
-class Progress:
-    """One line on a terminal that is written over; else a line a step."""
-
-    def __init__(self, steps: int) -> None:
-        self.steps = steps
-        self.done = 0
-        self.began = time.monotonic()
-        self.is_terminal = sys.stderr.isatty()
-
-    def step(self, text: str) -> None:
-        left = ''
-        if self.done:
-            seconds = time.monotonic() - self.began
-            seconds *= self.steps / self.done - 1
-            left = f', {seconds:.0f} s left'
-        line = f'[{self.done + 1}/{self.steps}{left}] {text}'
-        self.done += 1
-        if self.is_terminal:
-            print(f'\r\x1b[K{line}', end='', file=sys.stderr, flush=True)
-        else:
-            print(line, file=sys.stderr, flush=True)
-
-    def end(self) -> None:
-        if self.is_terminal:
-            print('\r\x1b[K', end='', file=sys.stderr, flush=True)
-
-
-def measure(plan: Plan) -> list[Row]:
-    """All rows of the plan; one that fails or cannot run stops no other."""
-    rows = [Row(case, peer) for case in plan.cases for peer in plan.peers]
-    counted = [row for row in rows if is_counted(row, plan)]
-    progress = Progress(
-        len(plan.peers) + len(rows) * plan.rounds + len(counted)
-    )
+    With `partial`, what it holds is not measured again, and what is measured
+    goes there at once.
+    """
+    rows = [Row(case, peer) for case, peer in plan.rows]
+    if partial and partial.load(rows):
+        print(f'going on with {partial.path}', file=sys.stderr)
+    counted = [row for row in rows if plan.is_counted(row.case)]
+    done = sum(len(row.rounds) for row in rows)
+    done += sum(row.instructions is not None for row in counted)
+    steps = len(plan.peers) + len(rows) * plan.rounds + len(counted)
+    progress = Progress(steps, done)
     client = build_client()
-    pythons = install(plan.peers, rows, progress)
+    prefixes = install(rows, plan.peers, progress)
 
     def take_round(row: Row) -> None:
-        python = pythons[row.peer.name]
         one, row.told = one_round(
-            client, row.peer, row.case, python, plan.seconds
+            client, row.peer, row.case, prefixes[row.peer.name], plan.seconds
         )
         row.rounds.append(one)
 
@@ -91,57 +61,53 @@ def measure(plan: Plan) -> list[Row]:
             client,
             row.peer,
             row.case,
-            pythons[row.peer.name],
+            prefixes[row.peer.name],
             row.case.instructions,
         )
+
+    def attempt(row: Row, action: Callable[[Row], None], text: str) -> None:
+        progress.step(f'{row.case.name} {row.peer.name}: {text}')
+        if row.failed or row.unavailable:
+            return
+        try:
+            action(row)
+        except Failed as failed:
+            row.failed = str(failed)
+        except Unavailable as unavailable:
+            if action is take_count:
+                row.not_counted = str(unavailable)
+            else:
+                row.unavailable = str(unavailable)
+        if partial:
+            partial.save(rows)
 
     for case in plan.cases:
         for number in range(1, plan.rounds + 1):
             for row in rows:
-                if row.case is case:
-                    progress.step(
-                        f'{case.name} {row.peer.name}:'
-                        f' round {number} of {plan.rounds}'
-                    )
-                    attempt(row, take_round)
+                if row.case == case and len(row.rounds) < number:
+                    text = f'round {number} of {plan.rounds}'
+                    attempt(row, take_round, text)
     for row in counted:
-        progress.step(f'{row.case.name} {row.peer.name}: instructions')
-        attempt(row, take_count)
+        if row.instructions is None:
+            attempt(row, take_count, 'instructions')
     progress.end()
     return rows
 
 
-def is_counted(row: Row, plan: Plan) -> bool:
-    """Counting is slow: a quick run, which proves that it works, does ours."""
-    wanted = plan.count and row.case.instructions is not None
-    return wanted and (row.peer.ours or not plan.quick)
-
-
 def install(
-    peers: list[Peer], rows: list[Row], progress: Progress
-) -> dict[str, str]:
-    """The interpreter of each peer that could be installed."""
-    pythons = {}
+    rows: list[Row], peers: list[Peer], progress: Progress
+) -> dict[str, list[str]]:
+    """What starts the programs of each peer that could be installed."""
+    prefixes = {}
     for peer in peers:
         progress.step(f'{peer.name}: install')
         try:
-            pythons[peer.name] = peer.install()
+            prefixes[peer.name] = peer.install()
         except Unavailable as unavailable:
             for row in rows:
-                if row.peer is peer:
+                if row.peer.name == peer.name:
                     row.unavailable = str(unavailable)
-    return pythons
-
-
-def attempt(row: Row, action: Callable[[Row], None]) -> None:
-    if row.failed or row.unavailable:
-        return
-    try:
-        action(row)
-    except Failed as failed:
-        row.failed = str(failed)
-    except Unavailable as unavailable:
-        row.not_counted = str(unavailable)
+    return prefixes
 
 
 # The command line
@@ -159,13 +125,22 @@ def names(text: str) -> list[str]:
 def options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog='make bench', description=__doc__)
     parser.add_argument(
-        '--quick',
-        action='store_true',
-        help='one short round, to see that it works; the numbers mean nothing',
+        '--plan',
+        choices=PLANS,
+        default='full',
+        help='table: the rows of the promise; quick: one round, every peer'
+        ' under one case of each kind; ours: the same of ours alone',
     )
-    parser.add_argument('--rounds', type=int, default=5, metavar='N')
     parser.add_argument(
-        '--seconds', type=int, default=2, metavar='N', help='of each round'
+        '--quick',
+        action='store_const',
+        const='ours',
+        dest='plan',
+        help='is --plan ours: does it work? The numbers mean nothing',
+    )
+    parser.add_argument('--rounds', type=int, metavar='N', help='of each row')
+    parser.add_argument(
+        '--seconds', type=int, metavar='N', help='of each round'
     )
     parser.add_argument(
         '--cases', type=names, metavar='A,B', help='all, unless given'
@@ -187,44 +162,48 @@ def options() -> argparse.Namespace:
         help='show the functions that take the most instructions',
     )
     parser.add_argument(
+        '--fresh',
+        action='store_true',
+        help='start anew, where an interrupted run would be gone on with',
+    )
+    parser.add_argument(
         '--output', type=Path, metavar='FILE', help='not bench/results/'
     )
     given = parser.parse_args()
-    if not 1 <= given.rounds <= 99 or not 1 <= given.seconds <= 300:
-        parser.error('--rounds is 1 to 99, --seconds is 1 to 300')
+    for name, most in (('rounds', 99), ('seconds', 300)):
+        number = getattr(given, name)
+        if number is not None and not 1 <= number <= most:
+            parser.error(f'--{name} is 1 to {most}')
     return given
 
 
 def make_plan(given: argparse.Namespace) -> Plan:
-    cases = {case.name: case for case in all_cases()}
-    peers = {peer.name: peer for peer in all_peers()}
+    """The one that is named, narrowed to the cases and peers that are."""
+    plan = PLANS[given.plan]()
+    cases = [case.name for case in plan.cases]
+    peers = [peer.name for peer in plan.peers]
     for wanted, known in ((given.cases, cases), (given.peers, peers)):
         for name in wanted or ():
             if name not in known:
                 sys.exit(f'error: {name}: use some of {", ".join(known)}')
-    rounds, seconds = given.rounds, given.seconds
-    chosen = [cases[name] for name in given.cases or cases]
-    if given.quick:
-        rounds = seconds = 1
-        chosen = [
-            replace(case, instructions=(100, 300))
-            if case.instructions
-            else case
-            for case in chosen
-        ]
-    return Plan(
-        cases=chosen,
-        peers=[peers[name] for name in given.peers or peers],
+    rounds = plan.rounds if given.rounds is None else given.rounds
+    return replace(
+        plan,
+        rows=[
+            (case, peer)
+            for case, peer in plan.rows
+            if case.name in (given.cases or cases)
+            and peer.name in (given.peers or peers)
+        ],
         rounds=0 if given.instructions_only else rounds,
-        seconds=seconds,
-        count=not given.no_instructions,
-        quick=given.quick,
+        seconds=given.seconds or plan.seconds,
+        counted=() if given.no_instructions else plan.counted,
     )
 
 
 def report(rows: list[Row], given: argparse.Namespace) -> None:
     for case in dict.fromkeys(row.case for row in rows):
-        print(results.table([row for row in rows if row.case is case]))
+        print(results.table([row for row in rows if row.case == case]))
         print()
     if given.profile:
         for row in rows:
@@ -240,7 +219,10 @@ def main() -> int:
     try:
         return bench(plan, given)
     except KeyboardInterrupt:
-        print('\ninterrupted; nothing is saved', file=sys.stderr)
+        print(
+            '\ninterrupted; the same command goes on from here',
+            file=sys.stderr,
+        )
         return INTERRUPTED
 
 
@@ -248,7 +230,8 @@ def bench(plan: Plan, given: argparse.Namespace) -> int:
     began = time.monotonic()
     about: dict[str, object] = {
         'machine': results.machine(),
-        'quick': given.quick,
+        'plan': given.plan,
+        'rounds': plan.rounds,
         'seconds': plan.seconds,
     }
     if os.getloadavg()[0] > BUSY:
@@ -257,12 +240,17 @@ def bench(plan: Plan, given: argparse.Namespace) -> int:
             ' instructions will not',
             file=sys.stderr,
         )
-    rows = measure(plan)
+    partial = Partial(plan)
+    if given.fresh:
+        partial.remove()
+    rows = measure(plan, partial)
     about['load_average_after'] = os.getloadavg()
     path = results.save(rows, about, given.output)
+    partial.remove()
     report(rows, given)
     print(f'{path}, in {time.monotonic() - began:.0f} s')
-    return any(row.failed for row in rows)
+    # That a peer fails is a result, and must not keep `make` from the report.
+    return any(row.failed for row in rows if row.peer.ours)
 
 
 if __name__ == '__main__':

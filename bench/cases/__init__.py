@@ -1,4 +1,4 @@
-"""What is measured. A case is a load; every peer that has a server for its
+"""What is measured. A case is a load; every peer that has a program for its
 kind is measured under it.
 """
 
@@ -9,7 +9,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Case:
-    """One load: what the client does, and which server it does it to.
+    """One load: what is done, and to which program of a peer.
+
+    `load` says by whom:
+      client  bench/client.c sends `size` bytes and compares the answers
+      wrk     wrk asks for /bytes/SIZE with the heads of `script`, a file of
+              this folder; answers are compared byte by byte before and after
+      self    the program measures itself: it is run with `arguments`, and
+              prints `figure` (nanoseconds, bytes) of one operation
 
     `instructions` are the numbers of requests of two counting runs, whose
     difference leaves out what starting costs; None where instructions mean
@@ -19,12 +26,17 @@ class Case:
     name: str
     title: str
     kind: str
-    connections: int
-    size: int
+    load: str = 'client'
+    endpoint: str = 'tcp'  # or unix
+    connections: int = 10
+    size: int = 1024
+    script: str = ''
+    arguments: tuple[str, ...] = ()
+    figure: str = 'nanoseconds'
     instructions: tuple[int, int] | None = None
 
 
 def all_cases() -> list[Case]:
-    from . import echo
+    from . import echo, http, micro, parser
 
-    return [*echo.CASES]
+    return [*echo.CASES, *http.CASES, *micro.CASES, *parser.CASES]

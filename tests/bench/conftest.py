@@ -13,7 +13,7 @@ import pytest
 if sys.platform != 'linux':
     pytest.skip('the benchmarks run on Linux', allow_module_level=True)
 
-from bench.measure import build_client
+from bench.loads import build_client
 
 Client = Callable[..., subprocess.CompletedProcess[str]]
 

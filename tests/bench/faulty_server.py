@@ -1,4 +1,4 @@
-"""An echo server with a fault: python faulty_server.py FAULT."""
+"""An echo server with a fault: python faulty_server.py FAULT ENDPOINT."""
 
 from __future__ import annotations
 

@@ -6,6 +6,8 @@ import json
 
 import pytest
 
+from bench.libraries import openssl
+
 
 @pytest.mark.parametrize(
     'address',
@@ -103,3 +105,25 @@ def test_a_server_that_is_not_there_is_told_in_one_line(client):
     done = client('127.0.0.1', 1, '--connections 1 --size 1 --requests 1')
 
     assert done.stderr == 'client: connect: Connection refused\n'
+
+
+@pytest.mark.parametrize('path', ['', '/' + 'x' * 107])
+def test_it_refuses_the_path_of_a_socket_that_cannot_be(client, path):
+    done = client('unix', path, '--connections 1 --size 1 --requests 1')
+
+    assert done.stderr == 'client: the path of a socket has 1 to 107 bytes\n'
+
+
+def test_a_socket_that_is_not_there_is_told_in_one_line(client, tmp_path):
+    path = str(tmp_path / 'socket')
+    done = client('unix', path, '--connections 1 --size 1 --requests 1')
+
+    assert done.stderr == 'client: connect: No such file or directory\n'
+
+
+@pytest.mark.skipif(not openssl(), reason='needs the headers of OpenSSL')
+def test_a_server_without_tls_is_told_in_one_line(client, echo_port):
+    options = '--tls --connections 1 --size 1 --requests 1'
+    done = client('127.0.0.1', echo_port, options)
+
+    assert done.stderr == 'client: connection 0: no TLS handshake\n'

@@ -1,13 +1,16 @@
-"""One row of the parser's benchmark, in one interpreter; see bench/parser.py.
+"""One row of the parser's benchmark: python parser_rows.py ROW [COUNT].
 
-It imports whatever `httptools` is there. `python parser_rows.py ROW COUNT`
-does the work COUNT times, for counting instructions; without COUNT it prints
-the nanoseconds that one takes, the least of several tries.
+It imports whatever `httptools` is there, and prints one line of JSON: the
+nanoseconds that one message takes, the least of several tries, and what was
+measured. With COUNT it does the work so many times and prints nothing, for
+counting instructions.
 """
 
 from __future__ import annotations
 
 import gc
+import json
+import platform
 import sys
 import time
 from collections.abc import Callable
@@ -191,4 +194,10 @@ if __name__ == '__main__':
     if len(sys.argv) > 2:
         work(int(sys.argv[2]))
     else:
-        print(nanoseconds(work))
+        told = {
+            'nanoseconds': nanoseconds(work),
+            'version': httptools.__version__,
+            'file': httptools.__file__,
+            'python': platform.python_version(),
+        }
+        print(json.dumps(told))

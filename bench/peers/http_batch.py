@@ -1,0 +1,62 @@
+"""HTTP as ours does it best: serve.py http_batch LOOP.
+
+The transport calls the parser, the parser calls on_request once for a head,
+and the answer is made in C.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from typing import Any
+
+import httptools
+from __main__ import BACKLOG, body_of, loop_of
+
+TYPE = ((b'Content-Type', b'application/octet-stream'),)
+
+
+class Http(asyncio.Protocol):
+    def __init__(self) -> None:
+        parser = httptools.HttpRequestParser(self)
+        self.data_received = parser.feed_data  # type: ignore[method-assign]
+
+    def connection_made(self, transport: Any) -> None:
+        self.transport = transport
+
+    # What the parser calls.
+
+    def on_request(
+        self,
+        method: bytes,
+        target: bytes,
+        version: str,
+        headers: list[tuple[bytes, bytes]],
+        flags: int,
+    ) -> None:
+        body = body_of(target)
+        answer = httptools.build_response(
+            200 if body is not None else 404,
+            TYPE,
+            body or b'',
+            date=False,
+        )
+        self.transport.writelines(answer)
+        if not flags & httptools.KEEP_ALIVE:
+            self.transport.close()
+
+    def on_parse_error(self, error: Exception) -> None:
+        self.transport.writelines(
+            httptools.build_response(400, body=b'', date=False)
+        )
+        self.transport.close()
+
+
+def serve(listener: socket.socket, tell: Any, name: str) -> None:
+    _, loop, kind, _ = loop_of(name)
+    server = loop.run_until_complete(
+        loop.create_server(Http, sock=listener, backlog=BACKLOG)
+    )
+    tell(httptools, httptools.__version__, kind)
+    loop.run_forever()
+    server.close()
