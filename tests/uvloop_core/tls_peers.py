@@ -76,13 +76,21 @@ class TlsPeer:
         data = bytearray()
         while len(data) < size:
             try:
-                piece = await self.do(self.tls.read, size - len(data))
+                piece = await self.do(
+                    self.tls.read, min(size - len(data), 1 << 20)
+                )
             except ssl.SSLZeroReturnError:
                 break
             if not piece:
                 break
             data += piece
         return bytes(data)
+
+    async def drain(self) -> None:
+        """Read and forget, until the end or until it is cancelled."""
+        with contextlib.suppress(ssl.SSLError, ConnectionError):
+            while await self.read(1 << 20):
+                pass
 
     async def until_end(self) -> None:
         """Receive until the connection ends, whatever comes."""

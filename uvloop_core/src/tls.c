@@ -221,8 +221,8 @@ init(Tls *tls, State *st, PyObject **given)
     if (waiter != NULL && waiter != Py_None) {
         tls->waiter = Py_NewRef(waiter);
     }
-    tls->write_limits = (Limits){TLS_WRITE_HIGH_WATER,
-                                  TLS_WRITE_HIGH_WATER / 4};
+    tls->write_limits =
+        (Limits){TLS_WRITE_HIGH_WATER, TLS_WRITE_HIGH_WATER / 4};
     tls->read_limits = (Limits){TLS_READ_HIGH_WATER, TLS_READ_HIGH_WATER / 4};
     if (read_flags(tls, st, given) < 0 || find_raw(tls) < 0) {
         return -1;

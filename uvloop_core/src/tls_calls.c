@@ -81,8 +81,7 @@ report(Tls *tls, const char *message)
 {
     PyObject *lower = Py_XNewRef(tls->lower);
 
-    enter_report_inside(
-        &tls->loop->border, message, lower, (PyObject *)tls);
+    enter_report_inside(&tls->loop->border, message, lower, (PyObject *)tls);
     Py_XDECREF(lower);
 }
 

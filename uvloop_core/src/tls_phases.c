@@ -180,8 +180,7 @@ tls_lose(Tls *tls, PyObject *exc)
             PyObject_GetAttr(protocol, tls_name(tls, NAME_connection_lost));
         err = method == NULL
                   ? -1
-                  : loop_call_soon(
-                        tls->loop, method, tls->context, &exc, 1);
+                  : loop_call_soon(tls->loop, method, tls->context, &exc, 1);
         Py_XDECREF(method);
         if (err < 0 &&
             tls_report(tls, "connection_lost could not be called") < 0) {
@@ -386,8 +385,7 @@ shut_down(Tls *tls)
     State *st = tls_state(tls);
     bool done = tls_do(tls, tls->ssl, NAME_unwrap, NULL) == 0;
 
-    if (!done &&
-        !PyErr_ExceptionMatches(st->objects[OBJECT_SSL_WANT_READ]) &&
+    if (!done && !PyErr_ExceptionMatches(st->objects[OBJECT_SSL_WANT_READ]) &&
         !PyErr_ExceptionMatches(st->objects[OBJECT_SSL_SYSCALL])) {
         return -1;
     }
@@ -406,8 +404,7 @@ shut_down(Tls *tls)
             return unsent < 0 ? -1 : 0;
         }
     }
-    if (tls->phase == TLS_SHUTDOWN &&
-        (done || tls->discarded > DISCARD_MAX)) {
+    if (tls->phase == TLS_SHUTDOWN && (done || tls->discarded > DISCARD_MAX)) {
         return finish(tls);
     }
     return 0;
@@ -480,9 +477,8 @@ call_grace_timeout(PyObject *self, PyObject *unused)
     }
     tls->closing = true;
     Py_CLEAR(tls->held);
-    return none_or_null(finish(tls) < 0
-                            ? tls_fail(tls, "Fatal error on transport")
-                            : 0);
+    return none_or_null(
+        finish(tls) < 0 ? tls_fail(tls, "Fatal error on transport") : 0);
 }
 
 static PyMethodDef grace_timeout_def = {

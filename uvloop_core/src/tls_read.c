@@ -124,8 +124,8 @@ read_into(Tls *tls, char *memory, Py_ssize_t size)
     args[1] = PyLong_FromSsize_t(size);
     args[2] = PyMemoryView_FromMemory(memory, size, PyBUF_WRITE);
     if (args[1] != NULL && args[2] != NULL) {
-        result = PyObject_VectorcallMethod(
-            tls_name(tls, NAME_read), args, 3, NULL);
+        result =
+            PyObject_VectorcallMethod(tls_name(tls, NAME_read), args, 3, NULL);
         if (result != NULL) {
             count = PyLong_AsSsize_t(result);
             tls->leftover = count == size;

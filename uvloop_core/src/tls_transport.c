@@ -475,8 +475,8 @@ get_extra_info_meth(PyObject *self,
     PyObject *found = NULL;
     int entered = 0;
 
-    if (args_spread(
-            &spec, tls_state(tls)->names, args, nargs, kwnames, out) < 0) {
+    if (args_spread(&spec, tls_state(tls)->names, args, nargs, kwnames, out) <
+        0) {
         return NULL;
     }
     entered = loop_enter_unchecked(tls->loop);
@@ -499,12 +499,12 @@ transport_tp_repr(PyObject *self)
     PyObject *text = NULL;
 
     if (name != NULL) {
-        text = PyUnicode_FromFormat(
-            "<%U closed=%s reading=%s %p>",
-            name,
-            tls->phase == TLS_LOST ? "True" : "False",
-            !tls->closing && !tls->paused ? "True" : "False",
-            self);
+        text = PyUnicode_FromFormat("<%U closed=%s reading=%s %p>",
+                                    name,
+                                    tls->phase == TLS_LOST ? "True" : "False",
+                                    !tls->closing && !tls->paused ? "True"
+                                                                  : "False",
+                                    self);
         Py_DECREF(name);
     }
     return text;

@@ -49,8 +49,8 @@ gather(const TlsBacklog *backlog, char *record, const char **data)
     size_t filled = 0;
     size_t skip = backlog->skip;
 
-    for (Py_ssize_t i = 0; filled < RECORD_MAX &&
-                           i < PyList_GET_SIZE(backlog->items);
+    for (Py_ssize_t i = 0;
+         filled < RECORD_MAX && i < PyList_GET_SIZE(backlog->items);
          i++) {
         PyObject *item = PyList_GET_ITEM(backlog->items, i);
         const char *head = PyBytes_AS_STRING(item) + skip;
@@ -149,11 +149,8 @@ encrypt(Tls *tls, PyObject *object, const char *data, size_t size)
     }
     while (taken < size) {
         size_t left = size - taken;
-        Py_ssize_t count =
-            write_record(tls,
-                         NULL,
-                         data + taken,
-                         left < RECORD_MAX ? left : RECORD_MAX);
+        Py_ssize_t count = write_record(
+            tls, NULL, data + taken, left < RECORD_MAX ? left : RECORD_MAX);
 
         if (count <= 0) {
             return count < 0 ? -1 : (Py_ssize_t)taken;
@@ -280,8 +277,7 @@ tls_write(Tls *tls, PyObject *object, const char *data, size_t size)
 {
     Py_ssize_t taken = 0;
 
-    if (tls->phase == TLS_OPEN && !tls->lower_full &&
-        tls->backlog.size == 0) {
+    if (tls->phase == TLS_OPEN && !tls->lower_full && tls->backlog.size == 0) {
         taken = encrypt(tls, object, data, size);
     }
     if (taken < 0 ||

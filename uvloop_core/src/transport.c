@@ -48,11 +48,8 @@ log_transport(Transport *transport,
               const char *format,
               PyObject *exc)
 {
-    transport_log(transport_state(transport),
-                  level,
-                  format,
-                  (PyObject *)transport,
-                  exc);
+    transport_log(
+        transport_state(transport), level, format, (PyObject *)transport, exc);
 }
 
 void

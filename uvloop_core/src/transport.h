@@ -170,7 +170,8 @@ typedef struct {
     size_t low;
 } Limits;
 
-/* What a set_*_buffer_limits is called, and its high water if none is given. */
+/* What a set_*_buffer_limits is called, and its high water if none is given.
+ */
 typedef struct {
     const char *function;
     size_t high;
