@@ -292,6 +292,20 @@ make_tls_meth(PyObject *module,
 /* ---- the type ---- */
 
 static int
+visit_ssl(const Tls *tls, visitproc visit, void *arg)
+{
+    Py_VISIT(tls->ssl);
+    Py_VISIT(tls->raw);
+    Py_VISIT(tls->incoming);
+    Py_VISIT(tls->outgoing);
+    Py_VISIT(tls->sslcontext);
+    Py_VISIT(tls->peercert);
+    Py_VISIT(tls->handshake_timeout);
+    Py_VISIT(tls->shutdown_timeout);
+    return 0;
+}
+
+static int
 tls_tp_traverse(PyObject *self, visitproc visit, void *arg)
 {
     Tls *tls = CAST(Tls, self);
@@ -303,17 +317,9 @@ tls_tp_traverse(PyObject *self, visitproc visit, void *arg)
     Py_VISIT(tls->lower);
     Py_VISIT(tls->context);
     Py_VISIT(tls->waiter);
-    Py_VISIT(tls->ssl);
-    Py_VISIT(tls->raw);
-    Py_VISIT(tls->incoming);
-    Py_VISIT(tls->outgoing);
-    Py_VISIT(tls->sslcontext);
-    Py_VISIT(tls->peercert);
-    Py_VISIT(tls->handshake_timeout);
-    Py_VISIT(tls->shutdown_timeout);
     Py_VISIT(tls->timer);
     Py_VISIT(tls->backlog.items);
-    return 0;
+    return visit_ssl(tls, visit, arg);
 }
 
 /* What is worked with stays whole: a finalizer may still call us. */
