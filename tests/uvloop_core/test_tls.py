@@ -7,8 +7,11 @@ import contextlib
 import contextvars
 import gc
 import logging
+import os
 import socket
 import ssl
+import subprocess
+import sys
 import weakref
 
 import pytest
@@ -699,3 +702,111 @@ def test_nothing_of_it_is_left_without_the_collector(
         assert [ref() for ref in refs] == [None, None]
     finally:
         gc.enable()
+
+
+WITHOUT_MEMORY = """
+import asyncio
+import contextvars
+import ssl
+import sys
+
+import _testcapi
+
+import uvloop_core
+from tests.uvloop_core.peers import Recorder, tcp_pair
+from uvloop_core import _core
+
+loop = uvloop_core.new_event_loop()
+loop.set_exception_handler(lambda loop, context: None)
+server_tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+server_tls.load_cert_chain(*sys.argv[1:])
+client_tls = ssl._create_unverified_context()
+
+
+def make(context, **side):
+    bios = ssl.MemoryBIO(), ssl.MemoryBIO()
+    return loop, Recorder(), context.wrap_bio(*bios, **side), *bios, context
+
+
+def open_end(sock, arguments):
+    sock.setblocking(False)
+    tls = _core.make_tls(*arguments, 60, 1)
+    _core.open_tcp(loop, sock, tls)
+    return tls, tls._app_transport, arguments[1]
+
+
+def spin(turns=5):
+    for _ in range(turns):
+        loop.call_soon(loop.stop)
+        loop.run_forever()
+
+
+def attempt(what, number):
+    one, other = tcp_pair()
+    tls, transport, protocol = open_end(one, make(client_tls))
+    _, server, peer = open_end(other, make(server_tls, server_side=True))
+    while not (protocol.calls and peer.calls):
+        spin()
+    arguments = make(client_tls)
+    lines = [bytes(50_000), bytearray(1000)]
+    if what == 'receive':
+        # What the peer sends, taken from its BIO.
+        tls._transport.pause_reading()
+        server.write(bytes(40_000))
+        data = one_read(one)
+    calls = {
+        'make': lambda: _core.make_tls(*arguments, 60, 1),
+        'write': lambda: transport.write(lines[0]),
+        'writelines': lambda: transport.writelines(lines),
+        'receive': lambda: tls.data_received(data),
+        'extra': lambda: transport.get_extra_info('peercert'),
+        'pause': lambda: transport.set_write_buffer_limits(1),
+        'close': transport.close,
+        'abort': transport.abort,
+        'eof': tls.eof_received,
+    }
+    call = calls[what]
+    _testcapi.set_nomemory(number, number + 1)
+    try:
+        call()
+    except MemoryError:
+        pass
+    finally:
+        _testcapi.remove_mem_hooks()
+    spin()
+    transport.abort()
+    server.abort()
+    spin(10)
+    # Without memory it may be impossible to tell the protocol.
+    assert protocol.lost.is_set() or what in ('close', 'abort', 'eof'), what
+    assert protocol.calls.count('connection_lost') <= 1
+
+
+def one_read(sock):
+    while True:
+        try:
+            return sock.recv(1 << 20)
+        except BlockingIOError:
+            pass
+
+
+names = 'make write writelines receive extra pause close abort eof'
+for what in names.split():
+    for number in range(25):
+        attempt(what, number)
+assert loop._handles_opened == loop._handles_closed > 0
+loop.close()
+"""
+
+
+def test_without_memory_nothing_leaks_or_crashes(certificate):
+    pytest.importorskip('_testcapi')
+    subprocess.run(
+        [sys.executable, '-P', '-c', WITHOUT_MEMORY, *certificate],
+        env={
+            **os.environ,
+            'PYTHONPATH': os.pathsep.join(path for path in sys.path if path),
+        },
+        check=True,
+        timeout=60,
+    )

@@ -11,6 +11,9 @@
 /* Decrypted at once, at most: as much as a stream reads. */
 #define READ_MAX ((Py_ssize_t)256 * 1024)
 
+/* What a whole record is, encrypted. */
+#define RECORD_ROOM ((Py_ssize_t)(16 * 1024 + 512))
+
 /* After an exception of a read: 0 if it only said that there is no more, or
  * that close_notify has come; else -1. */
 static int
@@ -178,6 +181,37 @@ fill(Tls *tls, char *memory, Py_ssize_t size)
     return filled;
 }
 
+/* The same as a new bytes object of at most `room` bytes, which begins with
+ * `head`: NULL with an exception. */
+static PyObject *
+read_rest(Tls *tls, PyObject *head /* steals */, Py_ssize_t room)
+{
+    Py_ssize_t filled = head == NULL ? 0 : PyBytes_GET_SIZE(head);
+    PyObject *message = PyBytes_FromStringAndSize(NULL, filled + room);
+    Py_ssize_t count = -1;
+
+    if (message != NULL) {
+        char *memory = PyBytes_AS_STRING(message);
+
+        if (head != NULL) {
+            memcpy(memory, PyBytes_AS_STRING(head), (size_t)filled);
+        }
+        count = fill(tls, memory + filled, room);
+        if (count < 0 && filled > 0) {
+            PyErr_Clear(); /* it comes again, after what came before */
+            count = 0;
+        }
+        if (count < 0) {
+            Py_CLEAR(message);
+        }
+        else if (count < room) {
+            (void)bytes_shrink(&message, filled + count); /* NULL says it */
+        }
+    }
+    Py_XDECREF(head);
+    return message;
+}
+
 /* All that there is, up to READ_MAX, as a new bytes object: NULL without an
  * exception if there is nothing. */
 static PyObject *
@@ -185,22 +219,27 @@ read_message(Tls *tls)
 {
     Py_ssize_t room = tls->notified ? 0 : find_room(tls);
     PyObject *message = NULL;
-    Py_ssize_t filled = 0;
 
     if (room <= 0) {
         return NULL;
     }
-    message = PyBytes_FromStringAndSize(NULL, room);
-    if (message == NULL) {
-        return NULL;
+    if (room <= RECORD_ROOM) { /* one record, most often, or a part of it */
+        message = read_piece(tls, room);
+        if (message == NULL) {
+            return NULL;
+        }
+        room = tls->notified ? 0 : find_room(tls);
+        if (room == 0) {
+            return message;
+        }
+        if (room < 0) {
+            Py_DECREF(message);
+            return NULL;
+        }
     }
-    filled = fill(tls, PyBytes_AS_STRING(message), room);
-    if (filled <= 0) {
-        Py_DECREF(message);
-        return NULL;
-    }
-    if (filled < room) {
-        (void)bytes_shrink(&message, filled); /* NULL says it */
+    message = read_rest(tls, message, room);
+    if (message != NULL && PyBytes_GET_SIZE(message) == 0) {
+        Py_CLEAR(message);
     }
     return message;
 }
