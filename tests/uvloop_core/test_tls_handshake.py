@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import os
 import socket
 import ssl
 import tracemalloc
+import weakref
 
 import pytest
 
@@ -148,6 +150,31 @@ def test_the_peer_is_told_why(our_loop, server_tls):
                 await shaking
 
     our_loop.run_until_complete(main())
+
+
+def test_a_failed_handshake_leaves_nothing_to_the_collector(
+    our_loop, server_tls
+):
+    async def main():
+        context = ssl.create_default_context()
+        one, other = socket_pair()
+        with other:
+            shaking = asyncio.ensure_future(
+                TlsPeer(other, server_tls).handshake()
+            )
+            with contextlib.suppress(ssl.SSLError):
+                await connect(our_loop, one, context)
+            await asyncio.wait([shaking])
+            shaking.exception()
+            await turns(3)
+            return weakref.ref(context)
+
+    gc.collect()
+    gc.disable()
+    try:
+        assert our_loop.run_until_complete(main())() is None
+    finally:
+        gc.enable()
 
 
 @pytest.mark.parametrize('version', ['TLSv1_2', 'TLSv1_3'])
