@@ -129,6 +129,22 @@ def test_extra_info_stays_known_after_the_end(our_loop, connect):
     our_loop.run_until_complete(main())
 
 
+def test_extra_info_is_there_after_an_error(our_loop, connect):
+    """OpenSSL has forgotten it by then."""
+
+    async def main():
+        async with connect() as (transport, protocol, peer):
+            garbage = b'\x17\x03\x03\x00\x20' + bytes(32)
+            await our_loop.sock_sendall(peer.sock, garbage)
+            await protocol.lost.wait()
+
+            assert isinstance(protocol.error, ssl.SSLError)
+            assert 'subject' in transport.get_extra_info('peercert')
+            assert transport.get_extra_info('cipher') is not None
+
+    our_loop.run_until_complete(main())
+
+
 def test_much_data_goes_both_ways_at_once(loop, connect, version):
     async def main():
         async with connect() as (transport, protocol, peer):

@@ -408,6 +408,25 @@ def test_closed_below_during_the_handshake_start_tls_raises(
     our_loop.run_until_complete(main())
 
 
+@pytest.mark.parametrize('count', range(4))
+def test_start_tls_of_a_closed_transport_raises(
+    our_loop, pair, client_tls, count
+):
+    """In asyncio it waits for ever."""
+
+    async def main():
+        transport, protocol = await plain(our_loop, pair[0])
+        transport.abort()
+        await turns(count)
+        with pytest.raises(ConnectionAbortedError, match='the SSL handsh'):
+            await our_loop.start_tls(
+                transport, protocol, client_tls, server_hostname='x'
+            )
+        assert transport.is_closing()
+
+    our_loop.run_until_complete(asyncio.wait_for(main(), DEADLINE))
+
+
 @pytest.mark.parametrize('count', range(5))
 def test_a_cancelled_start_tls_closes_the_connection(
     loop, pair, client_tls, count

@@ -300,6 +300,8 @@ visit_ssl(const Tls *tls, visitproc visit, void *arg)
     Py_VISIT(tls->outgoing);
     Py_VISIT(tls->sslcontext);
     Py_VISIT(tls->peercert);
+    Py_VISIT(tls->cipher);
+    Py_VISIT(tls->compression);
     Py_VISIT(tls->handshake_timeout);
     Py_VISIT(tls->shutdown_timeout);
     return 0;
@@ -333,7 +335,6 @@ tls_tp_clear(PyObject *self)
     tls->closing = true;
     Py_CLEAR(tls->timer);
     Py_CLEAR(tls->waiter);
-    Py_CLEAR(tls->peercert);
     Py_CLEAR(tls->held);
     tls_drop_backlog(tls);
     Py_CLEAR(tls->lower);
@@ -355,6 +356,9 @@ tls_tp_dealloc(PyObject *self)
     Py_CLEAR(tls->incoming);
     Py_CLEAR(tls->outgoing);
     Py_CLEAR(tls->sslcontext);
+    Py_CLEAR(tls->peercert);
+    Py_CLEAR(tls->cipher);
+    Py_CLEAR(tls->compression);
     Py_CLEAR(tls->handshake_timeout);
     Py_CLEAR(tls->shutdown_timeout);
     Py_CLEAR(tls->context);

@@ -76,7 +76,10 @@ typedef struct {
     PyObject *incoming;  /* owned: its ssl.MemoryBIO, as the next one */
     PyObject *outgoing;
     PyObject *sslcontext; /* owned: as it was given */
-    PyObject *peercert;   /* owned: once somebody has asked for it, or NULL */
+    PyObject *peercert;   /* owned: for get_extra_info, as the next two; NULL
+                             before the end of the handshake */
+    PyObject *cipher;
+    PyObject *compression;
     PyObject *held; /* owned: bytes read before the protocol takes them, or
                        NULL */
     PyObject *handshake_timeout; /* owned: a number, as the next one */
@@ -94,7 +97,6 @@ typedef struct {
     bool is_raw;        /* raw is the C object: it keeps no reference to what
                            it reads into or writes from */
     bool fills_buffers; /* the protocol is a BufferedProtocol */
-    bool secured;       /* the handshake was a success */
     bool closing;       /* close(), abort() or the end */
     bool waits;         /* the first data waits for who waits for us */
     bool paused;        /* pause_reading() */

@@ -118,6 +118,29 @@ start_shutdown_timer(Tls *tls)
 
 /* ---- the end ---- */
 
+/* Who waits for the handshake gets the exception. If there is none, or None,
+ * one of ours: asyncio tells them that all is well. */
+static void
+wake_with(Tls *tls, PyObject *exc, const char *text)
+{
+    if (tls->waiter == NULL) {
+        return;
+    }
+    if (exc != NULL && exc != Py_None) {
+        tls_wake(tls, exc);
+        return;
+    }
+    exc = PyObject_CallFunction(PyExc_ConnectionAbortedError, "s", text);
+    if (exc == NULL) {
+        PyErr_Clear(); /* no memory: they are told that it is over */
+    }
+    tls_wake(tls, exc);
+    Py_XDECREF(exc);
+}
+
+#define CLOSED_DURING "the connection was closed during the SSL handshake"
+#define CLOSED_BEFORE "the connection was closed before the SSL handshake"
+
 void
 tls_abort(Tls *tls, PyObject *exc)
 {
@@ -144,6 +167,8 @@ tls_abort(Tls *tls, PyObject *exc)
     if (err < 0 && tls_report(tls, "abort() of the transport failed") < 0) {
         enter_fatal(&tls->loop->border);
     }
+    /* A lower transport that was lost before does not tell us. */
+    wake_with(tls, exc, CLOSED_DURING);
 }
 
 /* All is said: the lower transport sends what it has, and is closed; the timer
@@ -163,10 +188,9 @@ tls_lose(Tls *tls, PyObject *exc)
 {
     PyObject *protocol = tls->protocol;
     PyObject *method = NULL;
-    TlsPhase before = tls->phase;
     int err = 0;
 
-    if (before == TLS_LOST) {
+    if (tls->phase == TLS_LOST) {
         return;
     }
     tls->phase = TLS_LOST;
@@ -187,18 +211,7 @@ tls_lose(Tls *tls, PyObject *exc)
             enter_fatal(&tls->loop->border);
         }
     }
-    if (exc == Py_None && before <= TLS_HANDSHAKE && tls->waiter != NULL) {
-        /* asyncio's waiter is told that all is well. */
-        exc = PyObject_CallFunction(PyExc_ConnectionAbortedError,
-                                    "s",
-                                    "the connection was closed during the "
-                                    "SSL handshake");
-        tls_wake(tls, exc);
-        Py_XDECREF(exc);
-    }
-    else {
-        tls_wake(tls, exc == Py_None ? NULL : exc);
-    }
+    wake_with(tls, exc, CLOSED_DURING);
     Py_CLEAR(tls->transport);
     Py_CLEAR(tls->protocol);
 }
@@ -230,14 +243,31 @@ fail_handshake(Tls *tls)
     return 0;
 }
 
+/* What get_extra_info shall know for as long as there is somebody to ask; the
+ * SSLObject forgets it with an error. 0, or -1 with any exception. */
+static int
+note_extra(Tls *tls)
+{
+    tls->peercert = tls_call(tls, tls->ssl, NAME_getpeercert, NULL);
+    if (tls->peercert != NULL) {
+        tls->cipher = tls_call(tls, tls->ssl, NAME_cipher, NULL);
+    }
+    if (tls->cipher != NULL) {
+        tls->compression = tls_call(tls, tls->ssl, NAME_compression, NULL);
+    }
+    return tls->compression == NULL ? -1 : 0;
+}
+
 static int
 finish_handshake(Tls *tls)
 {
     PyObject *result = NULL;
 
     tls_stop_timer(tls);
+    if (note_extra(tls) < 0) {
+        return fail_handshake(tls);
+    }
     tls->phase = TLS_OPEN;
-    tls->secured = true;
     if (tls->loop->border.debug) {
         char text[80];
 
@@ -304,6 +334,18 @@ find_context(Tls *tls, PyObject *lower)
     return NULL;
 }
 
+/* Whether the lower transport is at its end already: it may have told whoever
+ * was its protocol then. 1, 0, or -1 with any exception. */
+static int
+is_closing(Tls *tls)
+{
+    PyObject *result = tls_call(tls, tls->lower, NAME_is_closing, NULL);
+    int closing = result == NULL ? -1 : PyObject_IsTrue(result);
+
+    Py_XDECREF(result);
+    return closing;
+}
+
 /* Whether the lower transport takes nothing for now (start_tls on one that is
  * full already): 0, or -1 with any exception. */
 static int
@@ -325,14 +367,28 @@ int
 tls_connect(Tls *tls, PyObject *lower)
 {
     double seconds = 0;
+    int closing = 0;
 
-    if (tls->lower != NULL || tls->phase == TLS_LOST) {
+    if (tls->lower != NULL) {
         PyErr_SetString(PyExc_RuntimeError, "the connection was made already");
         return -1;
+    }
+    if (tls->phase == TLS_LOST) {
+        return 0; /* start_tls has called this later, which was too late */
     }
     tls->lower = Py_NewRef(lower);
     if (tls->phase != TLS_NEW) { /* it was aborted before */
         tls_abort(tls, Py_None);
+        return 0;
+    }
+    closing = is_closing(tls);
+    if (closing < 0) {
+        return fail_handshake(tls);
+    }
+    if (closing > 0) {
+        tls->phase = TLS_ENDED;
+        tls->closing = true;
+        wake_with(tls, NULL, CLOSED_BEFORE);
         return 0;
     }
     tls->context = Py_XNewRef(find_context(tls, lower));

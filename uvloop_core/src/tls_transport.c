@@ -416,36 +416,29 @@ is_name(Tls *tls, PyObject *name, NameIndex index)
            PyUnicode_Compare(name, tls_name(tls, index)) == 0;
 }
 
-/* What TLS itself knows: new reference, or NULL; without an exception if it
- * does not. */
+/* What TLS itself knows; borrowed, or NULL without an exception. */
 static PyObject *
 find_extra(Tls *tls, PyObject *name)
 {
     if (is_name(tls, name, NAME_sslcontext)) {
-        return Py_NewRef(tls->sslcontext);
+        return tls->sslcontext;
     }
-    if (!tls->secured) {
-        return NULL;
-    }
-    if (is_name(tls, name, NAME_ssl_object)) {
-        return Py_NewRef(tls->ssl);
+    if (is_name(tls, name, NAME_peercert)) {
+        return tls->peercert;
     }
     if (is_name(tls, name, NAME_cipher)) {
-        return tls_call(tls, tls->ssl, NAME_cipher, NULL);
+        return tls->cipher;
     }
     if (is_name(tls, name, NAME_compression)) {
-        return tls_call(tls, tls->ssl, NAME_compression, NULL);
+        return tls->compression;
     }
-    if (!is_name(tls, name, NAME_peercert)) {
-        return NULL;
+    if (is_name(tls, name, NAME_ssl_object) && tls->compression != NULL) {
+        return tls->ssl;
     }
-    if (tls->peercert == NULL) {
-        tls->peercert = tls_call(tls, tls->ssl, NAME_getpeercert, NULL);
-    }
-    return Py_XNewRef(tls->peercert);
+    return NULL;
 }
 
-/* As above, of the transport below. */
+/* What the transport below has: new reference, or NULL. */
 static PyObject *
 ask_lower(Tls *tls, PyObject *name, PyObject *otherwise)
 {
@@ -483,8 +476,8 @@ get_extra_info_meth(PyObject *self,
     if (entered < 0) {
         return NULL;
     }
-    found = find_extra(tls, out[0]);
-    if (found == NULL && !PyErr_Occurred()) {
+    found = Py_XNewRef(find_extra(tls, out[0]));
+    if (found == NULL) {
         found = ask_lower(tls, out[0], out[1] == NULL ? Py_None : out[1]);
     }
     loop_leave(tls->loop, entered);
