@@ -10,7 +10,10 @@ from __future__ import annotations
 import gc
 import importlib.util
 import os
+import shutil
 import signal
+import ssl
+import subprocess
 import sys
 import threading
 import time
@@ -117,3 +120,33 @@ def leaves_nothing_behind() -> Iterator[None]:
         f'files left open: {now.items() - files.items()},'
         f' closed: {files.items() - now.items()}'
     )
+
+
+@pytest.fixture(scope='session')
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """The files of a self-signed certificate and its key."""
+    if shutil.which('openssl') is None:
+        pytest.skip('openssl is not installed')
+    folder = tmp_path_factory.mktemp('certificate')
+    cert, key = folder / 'cert.pem', folder / 'key.pem'
+    command = 'openssl req -x509 -nodes -newkey ec -days 2 -subj /CN=test'
+    command += ' -pkeyopt ec_paramgen_curve:prime256v1'
+    command += ' -addext subjectAltName=IP:127.0.0.1'
+    subprocess.run(
+        [*command.split(), '-keyout', key, '-out', cert],
+        check=True,
+        capture_output=True,
+    )
+    return cert, key
+
+
+@pytest.fixture
+def server_tls(certificate: tuple[Path, Path]) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*certificate)
+    return context
+
+
+@pytest.fixture
+def client_tls(certificate: tuple[Path, Path]) -> ssl.SSLContext:
+    return ssl.create_default_context(cafile=certificate[0])

@@ -1,6 +1,7 @@
 import asyncio
 import os
 import socket
+import ssl
 from collections.abc import Callable, Iterable
 from contextvars import Context
 from typing import Any, TypeVarTuple, final
@@ -146,6 +147,28 @@ class WriteUnixTransport(asyncio.Transport):
     def write(self, data: Any, /) -> None: ...
     def writelines(self, list_of_data: Iterable[Any], /) -> None: ...
 
+@final
+class SSLProtocol(asyncio.Protocol):
+    _transport: Any  # the one below, once it is connected
+    _app_transport: SSLTransport  # until the connection is lost
+    _app_protocol: asyncio.BaseProtocol
+    def connection_made(self, transport: Any, /) -> None: ...
+    def data_received(self, data: Any, /) -> None: ...
+    def eof_received(self) -> bool | None: ...
+    def connection_lost(self, exc: BaseException | None, /) -> None: ...
+
+@final
+class SSLTransport(asyncio.Transport):
+    _ssl_protocol: SSLProtocol
+    def set_protocol(self, protocol: asyncio.BaseProtocol, /) -> None: ...
+    def write(self, data: Any, /) -> None: ...
+    def writelines(self, list_of_data: Iterable[Any], /) -> None: ...
+    def get_read_buffer_size(self) -> int: ...
+    def get_read_buffer_limits(self) -> tuple[int, int]: ...
+    def set_read_buffer_limits(
+        self, high: int | None = None, low: int | None = None
+    ) -> None: ...
+
 @disjoint_base
 class Server:
     _closing: bool
@@ -179,6 +202,19 @@ def monitor_fs(
     callback: Callable[[bytes, int], object],
     /,
 ) -> FSEvent: ...
+def make_tls(
+    loop: Loop,
+    protocol: asyncio.BaseProtocol,
+    sslobject: ssl.SSLObject,
+    incoming: ssl.MemoryBIO,
+    outgoing: ssl.MemoryBIO,
+    sslcontext: ssl.SSLContext,
+    handshake_timeout: float,
+    shutdown_timeout: float,
+    waiter: asyncio.Future[None] | None = None,
+    connected: bool = False,
+    paused: bool = False,
+) -> SSLProtocol: ...
 def open_tcp(
     loop: Loop,
     sock: socket.socket,

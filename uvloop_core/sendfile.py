@@ -7,7 +7,13 @@ from asyncio.constants import _SendfileMode
 from collections.abc import Callable
 from typing import Any
 
-from .sockets import SEEKS_ALWAYS, WOULD_BLOCK, SocketsMixin, Waiter, check_sendfile
+from .sockets import (
+    SEEKS_ALWAYS,
+    WOULD_BLOCK,
+    SocketsMixin,
+    Waiter,
+    check_sendfile,
+)
 
 # What is read and written at once where the kernel cannot do it.
 CHUNK = 64 * 1024

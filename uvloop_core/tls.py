@@ -1,4 +1,4 @@
-"""TLS on top of a transport, by the standard library's SSLProtocol."""
+"""TLS on top of a transport: the set-up. The rest is in src/tls*.c."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 import contextvars
 import socket
 import ssl
-from asyncio.sslproto import SSLProtocol
+from asyncio.constants import SSL_HANDSHAKE_TIMEOUT, SSL_SHUTDOWN_TIMEOUT
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -33,17 +33,40 @@ class TlsMixin(LoopBase):
         waiter: asyncio.Future[Any] | None,
         options: TlsOptions,
         *,
-        call_connection_made: bool = True,
-    ) -> Any:
+        connected: bool = False,
+        paused: bool = False,
+        received: bytes | bytearray = b'',
+    ) -> _core.SSLProtocol:
         """The protocol between a transport and `protocol`."""
-        # Typeshed does not know its arguments well.
-        make: Any = SSLProtocol
-        return make(
-            *(self, protocol, context, waiter),
-            *(options.server_side, options.server_hostname),
-            call_connection_made=call_connection_made,
-            ssl_handshake_timeout=options.handshake_timeout,
-            ssl_shutdown_timeout=options.shutdown_timeout,
+        handshake_timeout = positive(
+            'ssl_handshake_timeout',
+            options.handshake_timeout,
+            SSL_HANDSHAKE_TIMEOUT,
+        )
+        shutdown_timeout = positive(
+            'ssl_shutdown_timeout',
+            options.shutdown_timeout,
+            SSL_SHUTDOWN_TIMEOUT,
+        )
+        if not context:
+            context = default_context(options)
+        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        if received:
+            incoming.write(received)
+        sslobject = context.wrap_bio(
+            incoming,
+            outgoing,
+            server_side=options.server_side,
+            server_hostname=(
+                None
+                if options.server_side
+                else options.server_hostname or None
+            ),
+        )
+        return _core.make_tls(
+            *(self, protocol, sslobject, incoming, outgoing, context),
+            *(handshake_timeout, shutdown_timeout, waiter),
+            *(connected, paused),
         )
 
     def _open_tls(
@@ -102,11 +125,15 @@ class TlsMixin(LoopBase):
             *(server_side, server_hostname),
             *(ssl_handshake_timeout, ssl_shutdown_timeout),
         )
-        tls = self._make_tls(
-            protocol, sslcontext, waiter, options, call_connection_made=False
-        )
         # Nothing may arrive before the protocol knows its transport.
         transport.pause_reading()
+        tls = self._make_tls(
+            *(protocol, sslcontext, waiter, options),
+            connected=True,
+            paused=is_paused(transport, protocol),
+            received=take_received(protocol) if server_side else b'',
+        )
+        upper = tls._app_transport
         transport.set_protocol(tls)
         made = self.call_soon(tls.connection_made, transport)
         resumed = self.call_soon(transport.resume_reading)
@@ -117,7 +144,52 @@ class TlsMixin(LoopBase):
             made.cancel()
             resumed.cancel()
             raise
-        return tls._app_transport
+        finally:
+            # An exception in it holds this frame.
+            del waiter
+        return upper
+
+
+def positive(name: str, value: float | None, default: float) -> float:
+    if value is None:
+        return default
+    if value <= 0:
+        raise ValueError(f'{name} should be a positive number, got {value}')
+    return value
+
+
+def default_context(options: TlsOptions) -> ssl.SSLContext:
+    """What a client has that says ssl=True."""
+    if options.server_side:
+        raise ValueError('Server side SSL needs a valid SSLContext')
+    context = ssl.create_default_context()
+    if not options.server_hostname:
+        context.check_hostname = False
+    return context
+
+
+def is_paused(transport: Any, protocol: asyncio.BaseProtocol) -> bool:
+    """Whether the protocol waits for the transport's resume_writing()."""
+    return (
+        getattr(transport, '_protocol_paused', False)
+        and transport.get_protocol() is protocol
+    )
+
+
+def take_received(protocol: asyncio.BaseProtocol) -> bytes:
+    """What came before start_tls() and a StreamReader has not given out.
+
+    A client may begin its handshake without waiting for the server to be
+    ready, as after a PROXY header (CPython's gh-142352).
+    """
+    reader = None
+    if isinstance(protocol, asyncio.StreamReaderProtocol):
+        reader = getattr(protocol, '_stream_reader', None)
+    if reader is None:
+        return b''
+    received = bytes(reader._buffer)
+    reader._buffer.clear()
+    return received
 
 
 def open_socket(loop: LoopBase, sock: socket.socket, *args: Any) -> Any:

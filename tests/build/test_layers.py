@@ -33,7 +33,8 @@ LAYERS = {
         'server endpoint transport datagrams',
         'stream stream_read stream_write',
         'connection',
-        'tcp unix pipe listener udp fs_event tls',
+        'tcp unix pipe listener udp fs_event'
+        ' tls tls_calls tls_phases tls_read tls_write tls_transport',
         'kinds module',
     ],
 }

@@ -170,6 +170,30 @@ ALLOWED_TRANSPORT: dict[str, Call] = {
     'is_reading': lambda p: p.transport.is_reading(),
     '__repr__': lambda p: repr(p.transport),
 }
+REFUSED_TLS: dict[str, Call] = {
+    'abort': lambda p: p.tls.abort(),
+    'close': lambda p: p.tls.close(),
+    'get_extra_info': lambda p: p.tls.get_extra_info('cipher'),
+    'get_protocol': lambda p: p.tls.get_protocol(),
+    'get_read_buffer_limits': lambda p: p.tls.get_read_buffer_limits(),
+    'get_read_buffer_size': lambda p: p.tls.get_read_buffer_size(),
+    'get_write_buffer_limits': lambda p: p.tls.get_write_buffer_limits(),
+    'get_write_buffer_size': lambda p: p.tls.get_write_buffer_size(),
+    'pause_reading': lambda p: p.tls.pause_reading(),
+    'resume_reading': lambda p: p.tls.resume_reading(),
+    'set_protocol': lambda p: p.tls.set_protocol(Recorder()),
+    'set_read_buffer_limits': lambda p: p.tls.set_read_buffer_limits(1),
+    'set_write_buffer_limits': lambda p: p.tls.set_write_buffer_limits(1),
+    'write': lambda p: p.tls.write(b'foreign'),
+    'writelines': lambda p: p.tls.writelines([b'foreign']),
+}
+ALLOWED_TLS: dict[str, Call] = {
+    'can_write_eof': lambda p: p.tls.can_write_eof(),
+    'is_closing': lambda p: p.tls.is_closing(),
+    'is_reading': lambda p: p.tls.is_reading(),
+    '__repr__': lambda p: repr(p.tls),
+}
+LEFT_OUT_TLS = {'write_eof': 'raises NotImplementedError'}
 REFUSED_SERVER: dict[str, Call] = {
     'abort_clients': lambda p: p.server.abort_clients(),
     'close': lambda p: p.server.close(),
@@ -198,6 +222,7 @@ REFUSED = {
     for kind, calls in [
         ('loop', REFUSED_LOOP),
         ('transport', REFUSED_TRANSPORT),
+        ('tls', REFUSED_TLS),
         ('server', REFUSED_SERVER),
     ]
     for name, call in calls.items()
@@ -207,6 +232,7 @@ ALLOWED = {
     for kind, calls in [
         ('loop', ALLOWED_LOOP),
         ('transport', ALLOWED_TRANSPORT),
+        ('tls', ALLOWED_TLS),
         ('server', ALLOWED_SERVER),
         ('handle', ALLOWED_HANDLE),
     ]
@@ -225,6 +251,7 @@ ALLOWED = {
             ],
         ),
         (_core.TCPTransport, [REFUSED_TRANSPORT, ALLOWED_TRANSPORT]),
+        (_core.SSLTransport, [REFUSED_TLS, ALLOWED_TLS, LEFT_OUT_TLS]),
         (serve.Server, [REFUSED_SERVER, ALLOWED_SERVER]),
         (_core.Handle, [ALLOWED_HANDLE]),
         (_core.TimerHandle, [ALLOWED_HANDLE]),
@@ -259,6 +286,16 @@ def crowded_listener():
     return listener, *others
 
 
+def make_tls(loop):
+    """One whose connection has not been made yet."""
+    context = ssl.create_default_context()
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    sslobject = context.wrap_bio(incoming, outgoing, server_hostname='x')
+    return _core.make_tls(
+        *(loop, Recorder(), sslobject, incoming, outgoing, context, 60, 30)
+    )._app_transport
+
+
 class Place(SimpleNamespace):
     """A loop that runs, and one of each kind in it."""
 
@@ -274,6 +311,7 @@ class Place(SimpleNamespace):
         self.transport, self.protocol = await loop.create_connection(
             Recorder, *self.address
         )
+        self.tls = make_tls(loop)
         self.full, self.peer = full_socket_pair()
         self.empty = self.full
         self.listening = socket.create_server(('127.0.0.1', 0))

@@ -704,7 +704,9 @@ def test_a_forked_child_does_not_send_it_again(coalescing, peer):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('name', ['stream', 'transport', 'tcp'])
+@pytest.mark.parametrize(
+    'name', ['stream', 'transport', 'tcp', 'tls', 'tls_handshake']
+)
 def test_the_other_tests_pass_with_it(name):
     file = f'tests/uvloop_core/test_{name}.py'
     run = subprocess.run(

@@ -199,6 +199,45 @@ done:
 }
 
 void
+enter_report_inside(Border *border,
+                    const char *message,
+                    PyObject *transport,
+                    PyObject *protocol)
+{
+    PyObject *entered = border->context;
+    PyObject *exc = PyErr_GetRaisedException();
+    PyObject *text = PyUnicode_FromString(message);
+
+    if (text == NULL) {
+        PyErr_Clear(); /* what happened matters more than its text */
+    }
+    PyErr_SetRaisedException(exc);
+    border->context = NULL;
+    enter_report_object(
+        border, text, NAME_transport, transport, NAME_protocol, protocol);
+    border->context = entered;
+    Py_XDECREF(text);
+}
+
+int
+enter_settle(Border *border, PyObject *future, PyObject *exc)
+{
+    State *st = border->st;
+    NameIndex method = exc == NULL ? NAME_set_result : NAME_set_exception;
+    PyObject *result = PyObject_CallMethodNoArgs(future, st->names[NAME_done]);
+    int is_done = result == NULL ? -1 : PyObject_IsTrue(result);
+
+    Py_XDECREF(result);
+    if (is_done != 0) {
+        return is_done < 0 ? -1 : 0;
+    }
+    result = PyObject_CallMethodOneArg(
+        future, st->names[method], exc == NULL ? Py_None : exc);
+    Py_XDECREF(result);
+    return result == NULL ? -1 : 0;
+}
+
+void
 enter_report(Border *border,
              const char *message,
              NameIndex key,

@@ -99,6 +99,18 @@ void enter_report_object(Border *border,
                          NameIndex key2,
                          PyObject *value2);
 
+/* The same, of a transport and its protocol, where Python code that is on its
+ * way may run in the entered context (write, set_write_buffer_limits): it
+ * stays entered, and the handler is called in it, as in asyncio. */
+void enter_report_inside(Border *border,
+                         const char *message,
+                         PyObject *transport,
+                         PyObject *protocol);
+
+/* Give a future the result None, or the exception `exc` if that is not NULL;
+ * unless it has either already. 0 or -1. */
+int enter_settle(Border *border, PyObject *future, PyObject *exc);
+
 /* Make the pending exception the one that run_forever raises. */
 void enter_fatal(Border *border);
 

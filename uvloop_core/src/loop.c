@@ -435,6 +435,22 @@ push_timer(Loop *loop, double seconds, const Call *call)
     return (PyObject *)timer;
 }
 
+TimerCallback *
+loop_call_later(Loop *loop,
+                double delay,
+                PyObject *callable,
+                PyObject *context)
+{
+    PyObject *args[2] = {NULL, callable};
+    const Call call = {.args = args, .nargs = 2, .context = context};
+
+    if (loop_check_closed(loop) < 0) {
+        return NULL;
+    }
+    return (TimerCallback *)push_timer(
+        loop, (double)loop_now() / 1e9 + delay, &call);
+}
+
 /* The common part of the two. */
 static PyObject *
 call_timer(Loop *loop, double seconds, const Call *call, const char *method)

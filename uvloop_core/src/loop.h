@@ -85,6 +85,14 @@ int loop_call_soon(Loop *loop,
                    PyObject *const *args,
                    Py_ssize_t nargs);
 
+/* The same after so many seconds: the timer, a new reference, to be cancelled
+ * with callback_cancel; or NULL with an exception (a closed loop). May run
+ * Python code. */
+TimerCallback *loop_call_later(Loop *loop,
+                               double delay,
+                               PyObject *callable,
+                               PyObject *context);
+
 /* Note or forget (NULL) which handle an fd belongs to; 0, or -1 with
  * MemoryError (never when forgetting). */
 int loop_set_owner(Loop *loop, int fd, Handle *handle);

@@ -3,6 +3,7 @@
 #include "fs_event.h"
 #include "kinds.h"
 #include "loop.h"
+#include "tls.h"
 #include "udp.h"
 #include "pipe.h"
 
@@ -19,6 +20,7 @@ static const Register registers[] = {
     fs_event_register,
     unix_register,
     pipe_register,
+    tls_register,
 };
 
 PyDoc_STRVAR(libuv_version_doc,

@@ -8,31 +8,31 @@
 #define LOST_WRITES_BEFORE_WARNING 5
 #define DEFAULT_HIGH_WATER ((size_t)64 * 1024)
 
-/* asyncio's logger.debug or logger.warning, with the transport for a format
- * that begins with "%r"; what it raises is not worth losing a connection for.
- * Keeps a pending exception. */
-static void
-log_transport(Transport *transport,
+void
+transport_log(State *st,
               NameIndex level,
               const char *format,
+              PyObject *object,
               PyObject *exc)
 {
     size_t nargs = format[0] == '%' ? 3 : 2;
-    State *st = transport_state(transport);
     PyObject *pending = PyErr_GetRaisedException();
     PyObject *args[4] = {st->objects[OBJECT_LOGGER], NULL, NULL, exc};
     PyObject *kwnames = NULL;
     PyObject *result = NULL;
 
     args[1] = PyUnicode_FromString(format);
-    args[2] = (PyObject *)transport;
+    args[2] = object;
+    if (nargs == 2) {
+        args[2] = exc;
+    }
     kwnames = PyTuple_Pack(1, st->names[NAME_exc_info]);
     if (args[1] != NULL && kwnames != NULL) {
         result = PyObject_VectorcallMethod(
             st->names[level], args, nargs, exc == NULL ? NULL : kwnames);
     }
     if (result == NULL) {
-        PyErr_WriteUnraisable((PyObject *)transport); /* a log handler's */
+        PyErr_WriteUnraisable(object); /* a log handler's */
     }
     Py_XDECREF(result);
     Py_XDECREF(kwnames);
@@ -40,6 +40,16 @@ log_transport(Transport *transport,
     if (pending != NULL) {
         PyErr_SetRaisedException(pending);
     }
+}
+
+static void
+log_transport(Transport *transport,
+              NameIndex level,
+              const char *format,
+              PyObject *exc)
+{
+    transport_log(
+        transport_state(transport), level, format, (PyObject *)transport, exc);
 }
 
 void
@@ -53,36 +63,18 @@ transport_debug(Transport *transport, const char *text)
     }
 }
 
-/* The pending exception to the loop's exception handler. It is called in the
- * context that is entered now, as asyncio does: we may be inside Python code
- * that runs in it (write, set_write_buffer_limits), so it must stay. */
+/* The pending exception to the loop's exception handler. */
 static void
 report(Transport *transport, const char *message)
 {
-    Border *border = &transport_loop(transport)->border;
-    PyObject *entered = border->context;
-    PyObject *exc = PyErr_GetRaisedException();
-    PyObject *text = PyUnicode_FromString(message);
-
-    if (text == NULL) {
-        PyErr_Clear(); /* what happened matters more than its text */
-    }
-    PyErr_SetRaisedException(exc);
-    border->context = NULL;
-    enter_report_object(border,
-                        text,
-                        NAME_transport,
+    enter_report_inside(&transport_loop(transport)->border,
+                        message,
                         (PyObject *)transport,
-                        NAME_protocol,
                         transport->protocol);
-    border->context = entered;
-    Py_XDECREF(text);
 }
 
-/* 1 if protocol wants get_buffer: asyncio's rule, and uvloop's for classes
- * that derive from neither; 0; or -1. */
-static int
-fills_buffers(State *st, PyObject *protocol)
+int
+transport_fills_buffers(State *st, PyObject *protocol)
 {
     PyObject *method = NULL;
     int found =
@@ -104,7 +96,7 @@ fills_buffers(State *st, PyObject *protocol)
 static int
 bind_protocol(Transport *transport, State *st, PyObject *protocol)
 {
-    int found = fills_buffers(st, protocol);
+    int found = transport_fills_buffers(st, protocol);
 
     if (found < 0) {
         return -1;
@@ -146,18 +138,9 @@ transport_init(Transport *transport,
 void
 transport_settle(Transport *transport, PyObject *future, PyObject *exc)
 {
-    State *st = transport_state(transport);
-    NameIndex method = exc == NULL ? NAME_set_result : NAME_set_exception;
-    PyObject *result = PyObject_CallMethodNoArgs(future, st->names[NAME_done]);
-    int is_done = result == NULL ? -1 : PyObject_IsTrue(result);
+    Border *border = &transport_loop(transport)->border;
 
-    Py_XDECREF(result);
-    if (is_done == 0) {
-        result = PyObject_CallMethodOneArg(
-            future, st->names[method], exc == NULL ? Py_None : exc);
-        Py_XDECREF(result);
-    }
-    if (PyErr_Occurred()) {
+    if (enter_settle(border, future, exc) < 0) {
         report(transport, "Exception while waking up who waits");
     }
 }
@@ -794,32 +777,26 @@ read_limit(PyObject *object, Py_ssize_t *limit, bool *given)
     return 0;
 }
 
-static PyObject *
-set_write_buffer_limits_meth(PyObject *self,
-                             PyObject *const *args,
-                             Py_ssize_t nargs,
-                             PyObject *kwnames)
+int
+transport_parse_limits(State *st,
+                       const LimitArgs *given,
+                       PyObject *const *args,
+                       Py_ssize_t nargs,
+                       PyObject *kwnames,
+                       Limits *limits)
 {
     static const short names[] = {NAME_high, NAME_low};
-    static const ArgSpec spec = {"set_write_buffer_limits", 0, 2, 2, names};
-    Transport *transport = CAST(Transport, self);
+    const ArgSpec spec = {given->function, 0, 2, 2, names};
     PyObject *out[2];
-    Py_ssize_t high = (Py_ssize_t)DEFAULT_HIGH_WATER;
+    Py_ssize_t high = (Py_ssize_t)given->high;
     Py_ssize_t low = 0;
     bool has_high = false;
     bool has_low = false;
-    int entered = 0;
-    int err = 0;
 
-    if (args_spread(&spec,
-                    transport_state(transport)->names,
-                    args,
-                    nargs,
-                    kwnames,
-                    out) < 0 ||
+    if (args_spread(&spec, st->names, args, nargs, kwnames, out) < 0 ||
         read_limit(out[0], &high, &has_high) < 0 ||
         read_limit(out[1], &low, &has_low) < 0) {
-        return NULL;
+        return -1;
     }
     if (!has_high && has_low) {
         high = low > PY_SSIZE_T_MAX / 4 ? PY_SSIZE_T_MAX : 4 * low;
@@ -828,18 +805,45 @@ set_write_buffer_limits_meth(PyObject *self,
         low = high / 4;
     }
     if (high < low || low < 0) {
-        return PyErr_Format(PyExc_ValueError,
-                            "high (%zd) must be >= low (%zd) must be >= 0",
-                            high,
-                            low);
+        PyErr_Format(PyExc_ValueError,
+                     "high (%zd) must be >= low (%zd) must be >= 0",
+                     high,
+                     low);
+        return -1;
+    }
+    limits->high = (size_t)high;
+    limits->low = (size_t)low;
+    return 0;
+}
+
+static PyObject *
+set_write_buffer_limits_meth(PyObject *self,
+                             PyObject *const *args,
+                             Py_ssize_t nargs,
+                             PyObject *kwnames)
+{
+    static const LimitArgs given = {"set_write_buffer_limits",
+                                    DEFAULT_HIGH_WATER};
+    Transport *transport = CAST(Transport, self);
+    Limits limits = {0, 0};
+    int entered = 0;
+    int err = 0;
+
+    if (transport_parse_limits(transport_state(transport),
+                               &given,
+                               args,
+                               nargs,
+                               kwnames,
+                               &limits) < 0) {
+        return NULL;
     }
     entered = transport_enter(transport);
     if (entered < 0) {
         return NULL;
     }
     transport_flush(transport);
-    transport->high = (size_t)high;
-    transport->low = (size_t)low;
+    transport->high = limits.high;
+    transport->low = limits.low;
     err = transport_maybe_pause(transport);
     transport_leave(transport, entered);
     if (err < 0) {

@@ -150,6 +150,41 @@ bool transport_drops_write(Transport *transport);
  * pending exception. */
 void transport_debug(Transport *transport, const char *text);
 
+/* asyncio's logger.debug or logger.warning, with the object for a format that
+ * begins with "%r"; what it raises is not worth losing a connection for.
+ * `exc`, of which the log shows the traceback, may be NULL. Keeps a pending
+ * exception. */
+void transport_log(State *st,
+                   NameIndex level,
+                   const char *format,
+                   PyObject *object,
+                   PyObject *exc);
+
+/* 1 if protocol wants get_buffer: asyncio's rule, and uvloop's for classes
+ * that derive from neither; 0; or -1. */
+int transport_fills_buffers(State *st, PyObject *protocol);
+
+/* The sizes at which somebody is told to pause and to resume. */
+typedef struct {
+    size_t high;
+    size_t low;
+} Limits;
+
+/* What a set_*_buffer_limits is called, and its high water if none is given.
+ */
+typedef struct {
+    const char *function;
+    size_t high;
+} LimitArgs;
+
+/* The arguments of such a method: 0, or -1 with an exception. */
+int transport_parse_limits(State *st,
+                           const LimitArgs *given,
+                           PyObject *const *args,
+                           Py_ssize_t nargs,
+                           PyObject *kwnames,
+                           Limits *limits);
+
 /* What the module's open_* functions are given, besides what they open. */
 typedef struct {
     Loop *loop;        /* borrowed */
