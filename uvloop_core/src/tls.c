@@ -335,7 +335,6 @@ tls_tp_clear(PyObject *self)
     tls->closing = true;
     Py_CLEAR(tls->timer);
     Py_CLEAR(tls->waiter);
-    Py_CLEAR(tls->held);
     tls_drop_backlog(tls);
     Py_CLEAR(tls->lower);
     Py_CLEAR(tls->protocol);

@@ -80,8 +80,6 @@ typedef struct {
                              before the end of the handshake */
     PyObject *cipher;
     PyObject *compression;
-    PyObject *held; /* owned: bytes read before the protocol takes them, or
-                       NULL */
     PyObject *handshake_timeout; /* owned: a number, as the next one */
     PyObject *shutdown_timeout;
     TimerCallback *timer; /* owned: of the handshake, then of the end; NULL */
@@ -174,10 +172,6 @@ int tls_continue_shutdown(Tls *tls);
 
 /* close(), or the peer's end: FLUSHING. */
 int tls_start_shutdown(Tls *tls);
-
-/* Wait for the protocol to resume, but not for ever: the peer has gone
- * without a close_notify. */
-int tls_start_grace(Tls *tls);
 
 /* ENDED: what is buffered is lost. `exc` is for connection_lost, borrowed, or
  * None. Consumes nothing; reports what goes wrong. */

@@ -7,11 +7,6 @@
  * nobody wants to download the rest of a file first (uvloop's #471). */
 #define DISCARD_MAX ((size_t)256 * 1024)
 
-/* Seconds that a protocol which has paused reading has to resume, after a
- * peer that went without a close_notify: what was received is kept for it
- * meanwhile. */
-#define GRACE 3.0
-
 /* ---- timers ---- */
 
 void
@@ -154,7 +149,6 @@ tls_abort(Tls *tls, PyObject *exc)
     tls->closing = true;
     tls_stop_timer(tls);
     tls_drop_backlog(tls);
-    Py_CLEAR(tls->held);
     if (lower == NULL) {
         return; /* connection_made will see it */
     }
@@ -197,7 +191,6 @@ tls_lose(Tls *tls, PyObject *exc)
     tls->closing = true;
     tls_stop_timer(tls);
     tls_drop_backlog(tls);
-    Py_CLEAR(tls->held);
     if (tls->told == TLS_TOLD_MADE || tls->told == TLS_TOLD_EOF) {
         tls->told = TLS_TOLD_LOST;
         method =
@@ -519,38 +512,6 @@ tls_start_shutdown(Tls *tls)
         return tls_fail(tls, "Fatal error on transport");
     }
     return tls_continue_shutdown(tls);
-}
-
-static PyObject *
-call_grace_timeout(PyObject *self, PyObject *unused)
-{
-    Tls *tls = CAST(Tls, self);
-
-    (void)unused;
-    drop_timer(tls);
-    if (tls->phase != TLS_OPEN) {
-        Py_RETURN_NONE;
-    }
-    tls->closing = true;
-    Py_CLEAR(tls->held);
-    return none_or_null(
-        finish(tls) < 0 ? tls_fail(tls, "Fatal error on transport") : 0);
-}
-
-static PyMethodDef grace_timeout_def = {
-    "_check_grace_timeout",
-    call_grace_timeout,
-    METH_NOARGS,
-    "The end of a connection whose protocol does not resume."};
-
-int
-tls_start_grace(Tls *tls)
-{
-    if (tls->timer == NULL &&
-        start_timer(tls, &grace_timeout_def, GRACE) < 0) {
-        return tls_fail(tls, "Fatal error on transport");
-    }
-    return 0;
 }
 
 int

@@ -257,13 +257,9 @@ delivers(const Tls *tls)
 static int
 give_message(Tls *tls)
 {
-    PyObject *message = tls->held;
+    PyObject *message = read_message(tls);
     PyObject *result = NULL;
 
-    tls->held = NULL;
-    if (message == NULL) {
-        message = read_message(tls);
-    }
     if (message == NULL) {
         return PyErr_Occurred() ? -1 : 0;
     }
@@ -271,27 +267,6 @@ give_message(Tls *tls)
     Py_DECREF(message);
     Py_XDECREF(result);
     return result == NULL ? -1 : 1;
-}
-
-/* The head of what is held into memory: how many bytes, or -1. */
-static Py_ssize_t
-take_held(Tls *tls, char *memory, Py_ssize_t size)
-{
-    PyObject *held = tls->held;
-    Py_ssize_t count = PyBytes_GET_SIZE(held);
-    PyObject *rest = NULL;
-
-    if (count > size) {
-        rest = PyBytes_FromStringAndSize(PyBytes_AS_STRING(held) + size,
-                                         count - size);
-        if (rest == NULL) {
-            return -1;
-        }
-        count = size;
-    }
-    memcpy(memory, PyBytes_AS_STRING(held), (size_t)count);
-    Py_SETREF(tls->held, rest);
-    return count;
 }
 
 /* get_buffer(), exported: 0, or -1 with any exception. */
@@ -327,8 +302,7 @@ get_buffer(Tls *tls, Py_ssize_t hint, Py_buffer *view)
 static int
 fill_buffer(Tls *tls)
 {
-    Py_ssize_t hint =
-        tls->held != NULL ? PyBytes_GET_SIZE(tls->held) : find_room(tls);
+    Py_ssize_t hint = find_room(tls);
     PyObject *protocol = tls->protocol;
     PyObject *result = NULL;
     PyObject *arg = NULL;
@@ -336,15 +310,14 @@ fill_buffer(Tls *tls)
     Py_ssize_t count = 0;
     bool full = false;
 
-    if (hint <= 0 || (tls->held == NULL && tls->notified)) {
+    if (hint <= 0 || tls->notified) {
         return hint < 0 ? -1 : 0;
     }
     if (get_buffer(tls, hint, &view) < 0) {
         return -1;
     }
     if (delivers(tls) && tls->protocol == protocol) {
-        count = tls->held != NULL ? take_held(tls, view.buf, view.len)
-                                  : fill(tls, view.buf, view.len);
+        count = fill(tls, view.buf, view.len);
         full = count == view.len;
     }
     /* Before buffer_updated: the protocol may want to resize it there. */
@@ -376,43 +349,13 @@ deliver(Tls *tls)
     return given < 0 ? -1 : 0;
 }
 
-/* The peer's end has come while the protocol is paused: decrypt what there is,
- * to see whether it ends in a close_notify. 0, or -1 with any exception. */
-static int
-hold_rest(Tls *tls)
-{
-    for (;;) {
-        PyObject *message = read_message(tls);
-
-        if (message == NULL) {
-            return PyErr_Occurred() ? -1 : 0;
-        }
-        if (tls->held == NULL) {
-            tls->held = message;
-        }
-        else {
-            PyBytes_ConcatAndDel(&tls->held, message);
-            if (tls->held == NULL) {
-                return -1;
-            }
-        }
-    }
-}
-
-/* The peer has ended its side, and the protocol has had all of it, or is
- * paused. */
+/* If the peer has ended its side, and the protocol has had all of it. */
 static int
 see_end(Tls *tls)
 {
     if (tls->phase != TLS_OPEN || tls->waits || tls->reads_soon ||
-        !(tls->notified || tls->eof)) {
-        return 0;
-    }
-    if (tls->paused) {
-        if (tls->eof && !tls->notified && hold_rest(tls) < 0) {
-            return tls_fail(tls, "Fatal error on SSL protocol");
-        }
-        return tls->eof && !tls->notified ? tls_start_grace(tls) : 0;
+        tls->paused || !(tls->notified || tls->eof)) {
+        return 0; /* what was received is not lost: resume_reading() goes on */
     }
     if (tls_tell_eof(tls) < 0) {
         return -1;
@@ -519,7 +462,6 @@ tls_receive(Tls *tls, PyObject *data)
 int
 tls_discard(Tls *tls)
 {
-    Py_CLEAR(tls->held);
     while (!tls->notified) {
         Py_ssize_t room = find_room(tls);
         PyObject *piece = NULL;

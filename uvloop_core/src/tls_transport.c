@@ -160,7 +160,6 @@ resume_reading_meth(PyObject *self, PyObject *unused)
     if (tls->paused) {
         tls->paused = false;
         if (tls->phase == TLS_OPEN && !tls->loop->closed) {
-            tls_stop_timer(tls); /* see tls_start_grace */
             err = tls_read_soon(tls);
         }
     }
@@ -179,9 +178,6 @@ get_read_buffer_size_meth(PyObject *self, PyObject *unused)
         return NULL;
     }
     size = tls_unread(tls);
-    if (size >= 0 && tls->held != NULL) {
-        size += PyBytes_GET_SIZE(tls->held);
-    }
     loop_leave(tls->loop, entered);
     return size < 0 ? NULL : PyLong_FromSsize_t(size);
 }
