@@ -8,6 +8,7 @@ import socket
 import ssl
 from asyncio.constants import SSL_HANDSHAKE_TIMEOUT, SSL_SHUTDOWN_TIMEOUT
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 from . import _core
@@ -94,9 +95,36 @@ class TlsMixin(LoopBase):
         """A server's protocol factory that puts TLS in between."""
 
         def make() -> Any:
-            return self._make_tls(protocol_factory(), context, None, options)
+            protocol = protocol_factory()
+            if not self.get_debug():
+                return self._make_tls(protocol, context, None, options)
+            waiter: asyncio.Future[None] = self.create_future()
+            tls = self._make_tls(protocol, context, waiter, options)
+            waiter.add_done_callback(
+                partial(self._report_handshake, protocol, tls._app_transport)
+            )
+            return tls
 
         return make
+
+    def _report_handshake(
+        self,
+        protocol: asyncio.BaseProtocol,
+        transport: Any,
+        waiter: asyncio.Future[None],
+    ) -> None:
+        """As asyncio, in debug mode only: else anybody could fill the log."""
+        if waiter.cancelled() or waiter.exception() is None:
+            return
+        self.call_exception_handler(
+            {
+                'message': 'Error on transport creation for incoming'
+                ' connection',
+                'exception': waiter.exception(),
+                'protocol': protocol,
+                'transport': transport,
+            }
+        )
 
     async def start_tls(
         self,

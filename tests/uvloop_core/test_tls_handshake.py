@@ -95,7 +95,7 @@ def test_a_bad_handshake_is_the_callers(
 
 
 @pytest.mark.parametrize('count', [0, 1, 5, 100, 517])
-def test_a_server_drops_what_is_no_client(loop, server_tls, count):
+def test_a_server_drops_what_is_no_client(loop, server_tls, reports, count):
     made = []
 
     async def main():
@@ -118,6 +118,15 @@ def test_a_server_drops_what_is_no_client(loop, server_tls, count):
 
     loop.run_until_complete(main())
     assert made[0].calls == []
+    assert_reported(loop, reports)
+
+
+def assert_reported(loop, reports):
+    """A server's failed handshake: in debug mode, once."""
+    messages = [report['message'] for report in reports]
+    reports.clear()
+    wanted = 'Error on transport creation for incoming connection'
+    assert messages == [wanted] * loop.get_debug()
 
 
 def test_a_certificate_that_is_not_trusted(loop, server_tls, caplog):
@@ -182,7 +191,7 @@ def test_a_failed_handshake_leaves_nothing_to_the_collector(
 
 @pytest.mark.parametrize('version', ['TLSv1_2', 'TLSv1_3'])
 def test_a_client_without_the_certificate_is_refused(
-    loop, server_tls, client_tls, version
+    loop, server_tls, client_tls, reports, version
 ):
     server_tls.verify_mode = ssl.CERT_REQUIRED
     server_tls.maximum_version = ssl.TLSVersion[version]
@@ -204,6 +213,7 @@ def test_a_client_without_the_certificate_is_refused(
             await turns(3)
 
     loop.run_until_complete(main())
+    assert_reported(loop, reports)
 
 
 def test_a_handshake_that_takes_too_long(loop, pair, client_tls):
