@@ -388,15 +388,18 @@ def do_test_all(arguments: list[str]) -> int:
     if '--after-test' in arguments:
         arguments.remove('--after-test')
         mine = 'slow and not build'
-    for python in all_pythons():
+    groups = dict.fromkeys(all_pythons(), 'test')
+    # gRPC has no wheels for free-threaded builds.
+    if not here.name.endswith('t'):
+        groups[here] = 'integration'
+    # pip takes one core, and waits for the network.
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(venv, groups.keys(), groups.values()))
+    for python, group in groups.items():
         # The bench is a tool: that it works on one of them is enough.
         chosen = [*select('not slow and not build'), '--ignore=tests/bench']
-        group = 'test'
         if python == here:
             chosen = select(mine)
-            # gRPC has no wheels for free-threaded builds.
-            if not python.name.endswith('t'):
-                group = 'integration'
         codes[python.name] = pytest(
             python, 'release', chosen + arguments, group
         )
@@ -431,9 +434,12 @@ def do_upstream(arguments: list[str]) -> int:
     ]
     code = pytest(newest, 'release', [folder, *rest])
     part = f'--part={time.gmtime().tm_yday % PARTS}/{PARTS}'
-    for python in older:
-        code |= pytest(python, 'release', [folder, part, *rest])
-    return code
+    with ThreadPoolExecutor() as pool:
+        codes = pool.map(
+            lambda python: pytest(python, 'release', [folder, part, *rest]),
+            older,
+        )
+        return max(code, *codes, 0)
 
 
 def do_dist(arguments: list[str]) -> int:

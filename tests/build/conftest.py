@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.build.tools import ROOT, copy_checkout, must
+from tests.build.tools import QUICKLY, ROOT, copy_checkout, must
 
 
 @pytest.fixture(scope='session')
@@ -43,6 +43,7 @@ def wheel(
         *(sys.executable, '-m', 'pip', 'wheel', '-q', '--no-index'),
         *('--no-build-isolation', '--no-deps', '-w', folder, sdist),
         cwd=folder,
+        environ=QUICKLY,
         network=False,
     )
     (path,) = folder.glob('*.whl')

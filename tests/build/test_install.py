@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.build.tools import (
+    QUICKLY,
     ROOT,
     assert_works,
     copy_checkout,
@@ -36,7 +37,7 @@ def test_pip_install_in_a_clean_venv_needs_no_other_step(python, tmp_path):
     clone = copy_checkout(tmp_path / 'clone', sources=False)
     executable = make_venv(tmp_path / 'venv', python.executable)
 
-    must(*pip(executable), 'install', '.', cwd=clone)
+    must(*pip(executable), 'install', '.', cwd=clone, environ=QUICKLY)
 
     assert_works(executable, tmp_path)
 
@@ -129,11 +130,11 @@ def test_the_advice_for_the_collision_helps(wheel, tmp_path):
 
 def test_an_incremental_build_makes_only_what_changed(checkout: Path):
     build = (sys.executable, 'setup.py', '-q', 'build_ext')
-    must(*build, cwd=checkout)
+    must(*build, cwd=checkout, environ=QUICKLY)
 
-    idle = must(*build, cwd=checkout)
+    idle = must(*build, cwd=checkout, environ=QUICKLY)
     (checkout / 'httptools/src/url.c').touch()
-    touched = must(*build, cwd=checkout)
+    touched = must(*build, cwd=checkout, environ=QUICKLY)
 
     assert 'making' not in idle
     assert touched.count('making') == 2

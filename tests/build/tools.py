@@ -112,6 +112,9 @@ def make_venv(
     return executable
 
 
+# For builds of which it matters that they work, and not how well.
+QUICKLY = {'CFLAGS': '-O0'}
+
 # Uses both extensions as an installed package, from wherever it is run.
 SMOKE = """
 import httptools, uvloop_core._core as core, sys
