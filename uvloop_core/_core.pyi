@@ -215,6 +215,9 @@ def make_tls(
     connected: bool = False,
     paused: bool = False,
 ) -> SSLProtocol: ...
+def resolve_literal(
+    host: object, port: object, family: int, type: int, proto: int, /
+) -> list[Any] | None: ...
 def open_tcp(
     loop: Loop,
     sock: socket.socket,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from typing import Any
 
+from . import _core
 from .base import LoopBase, logger
 from .executor import ExecutorMixin
 
@@ -30,7 +31,12 @@ class ResolveMixin(ExecutorMixin, LoopBase):
         flags: int = 0,
     ) -> list[Any]:
         """What socket.getaddrinfo() returns."""
-        query = self._query_logged if self.get_debug() else socket.getaddrinfo
+        debug = self.get_debug()
+        if not (flags or debug):
+            found = _core.resolve_literal(host, port, family, type, proto)
+            if found is not None:
+                return found
+        query = self._query_logged if debug else socket.getaddrinfo
         if is_literal(host) and isinstance(port, int | None):
             # Nothing to wait for, so no thread. The result is the same one.
             flags |= socket.AI_NUMERICHOST
@@ -93,6 +99,10 @@ class ResolveMixin(ExecutorMixin, LoopBase):
     ) -> list[AddressInfo]:
         """The addresses to bind or connect to; an address is its own one."""
         host, port = address[:2]
+        if not flags and len(address) == 2:
+            found = _core.resolve_literal(host, port, family, type, proto)
+            if found is not None:
+                return found
         known = address_info(host, port, family, type, proto, *address[2:])
         if known is not None:
             return [known]

@@ -339,7 +339,7 @@ class SocketsMixin(ResolveMixin):
         call: Callable[[], T],
     ) -> T:
         """Call until it does not block; its result, or what it raises."""
-        waiter = Waiter[T](loop=self)
+        waiter: Waiter[T] = Waiter(loop=self)
         waiter.call = call
         waiter.fd = self._check_fd(sock)
         waiter.watch(add, remove)

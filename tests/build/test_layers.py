@@ -27,7 +27,7 @@ LAYERS = {
     'uvloop_core': [
         'libuv_hooks',
         'state errors forks',
-        'enter addr cork',
+        'enter addr cork literal',
         'handle req callback',
         'ready timers inbox poll loop run',
         'server endpoint transport datagrams',

@@ -2,6 +2,7 @@
 #include "forks.h"
 #include "fs_event.h"
 #include "kinds.h"
+#include "literal.h"
 #include "loop.h"
 #include "tls.h"
 #include "udp.h"
@@ -12,6 +13,7 @@ typedef int (*Register)(PyObject *module, State *st);
 
 static const Register registers[] = {
     callback_register,
+    literal_register,
     loop_register,
     server_register,
     listener_register,

@@ -86,6 +86,8 @@ typedef struct {
 } Import;
 
 static const Import imports[OBJECT_COUNT] = {
+    [OBJECT_AF_INET] = {"socket", "AF_INET"},
+    [OBJECT_AF_INET6] = {"socket", "AF_INET6"},
     [OBJECT_ASYNCIO_DATAGRAM_TRANSPORT] = {"asyncio.transports",
                                            "DatagramTransport"},
     [OBJECT_ASYNCIO_HANDLE] = {"asyncio.events", "Handle"},
@@ -105,6 +107,9 @@ static const Import imports[OBJECT_COUNT] = {
     [OBJECT_LOGGER] = {"asyncio.log", "logger"},
     [OBJECT_PROTOCOL] = {"asyncio.protocols", "Protocol"},
     [OBJECT_SOCKET] = {"socket", "socket"},
+    [OBJECT_SOCK_DGRAM] = {"socket", "SOCK_DGRAM"},
+    [OBJECT_SOCK_RAW] = {"socket", "SOCK_RAW"},
+    [OBJECT_SOCK_STREAM] = {"socket", "SOCK_STREAM"},
     [OBJECT_SSL_CERTIFICATE_ERROR] = {"ssl", "CertificateError"},
     [OBJECT_SSL_ERROR] = {"ssl", "SSLError"},
     [OBJECT_SSL_OBJECT] = {"ssl", "SSLObject"},

@@ -27,6 +27,8 @@ typedef enum {
 
 /* What is imported once: classes and functions of the standard library. */
 typedef enum {
+    OBJECT_AF_INET,
+    OBJECT_AF_INET6,
     OBJECT_ASYNCIO_DATAGRAM_TRANSPORT,
     OBJECT_ASYNCIO_HANDLE,
     OBJECT_ASYNCIO_THREADSAFE_HANDLE,
@@ -43,6 +45,9 @@ typedef enum {
     OBJECT_LOGGER,
     OBJECT_PROTOCOL,
     OBJECT_SOCKET,
+    OBJECT_SOCK_DGRAM,
+    OBJECT_SOCK_RAW,
+    OBJECT_SOCK_STREAM,
     OBJECT_SSL_CERTIFICATE_ERROR,
     OBJECT_SSL_ERROR,
     OBJECT_SSL_OBJECT,

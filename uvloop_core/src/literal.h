@@ -1,0 +1,10 @@
+/* literal.h - what the resolver says of an address, which needs no resolver. */
+#ifndef UVLOOP_CORE_LITERAL_H
+#define UVLOOP_CORE_LITERAL_H
+
+#include "state.h"
+
+/* Add the function resolve_literal; 0 or -1. */
+int literal_register(PyObject *module, State *st);
+
+#endif
