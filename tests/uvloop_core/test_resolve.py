@@ -44,6 +44,27 @@ def test_addresses_are_as_the_socket_module_gives_them(
         assert isinstance(found[0][1], socket.SocketKind)
 
 
+@pytest.mark.parametrize(
+    'host',
+    ['::0001', '::ffff:1.2.3.4', '1:2::3.4.5.6', '127.1', '010.0.0.1', '1.2.3']
+    + ['::1\0', '127.0.0.1 ', '\udc80', '[::1]', ':', '1.2.3.4.5'],
+)
+def test_odd_spellings_are_as_the_socket_module_reads_them(our_loop, host):
+    compare(our_loop, host, 80, flags=socket.AI_NUMERICHOST)
+    compare(our_loop, host, 80, family=socket.AF_INET6, type=2)
+    if ':' in host:  # or a name server would be asked
+        compare(our_loop, host, 80)
+
+
+@pytest.mark.parametrize('proto', [0, 1, 6, 17, 255, -1])
+@pytest.mark.parametrize('kind', [0, 1, 2, 3, 5, 99])
+@pytest.mark.parametrize('port', [0, 65535, 65536, None])
+def test_protocols_are_as_the_socket_module_takes_them(
+    our_loop, kind, proto, port
+):
+    compare(our_loop, '127.0.0.1', port, type=kind, proto=proto)
+
+
 @pytest.mark.parametrize('family', [socket.AF_INET, socket.AF_INET6])
 @pytest.mark.parametrize('host', [*LITERALS, 'localhost', None, '', b'::1'])
 @pytest.mark.parametrize('flags', [0, socket.AI_PASSIVE, socket.AI_CANONNAME])

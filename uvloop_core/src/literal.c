@@ -49,13 +49,13 @@ make_info(State *st, int family, const Kind *kind, PyObject *address)
     PyObject *info = NULL;
 
     if (protocol != NULL) {
-        info = PyTuple_Pack(5,
-                            st->objects[family == AF_INET ? OBJECT_AF_INET
-                                                          : OBJECT_AF_INET6],
-                            st->objects[kind->object],
-                            protocol,
-                            st->names[NAME_EMPTY],
-                            address);
+        info = PyTuple_Pack(
+            5,
+            st->objects[family == AF_INET ? OBJECT_AF_INET : OBJECT_AF_INET6],
+            st->objects[kind->object],
+            protocol,
+            st->names[NAME_EMPTY],
+            address);
         Py_DECREF(protocol);
     }
     return info;
@@ -87,7 +87,7 @@ static bool
 is_known(long type, long protocol)
 {
     for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
-        if (type == kinds[i].type) {
+        if (type == kinds[i].type && kinds[i].protocol != 0) {
             return protocol == 0 || protocol == kinds[i].protocol;
         }
     }
@@ -110,7 +110,8 @@ read_number(PyObject *object, long max)
 PyDoc_STRVAR(
     resolve_literal_doc,
     "resolve_literal($module, host, port, family, type, proto, /)\n--\n\n"
-    "What socket.getaddrinfo() says of an address; None if it is to be asked.");
+    "What socket.getaddrinfo() says of an address; None if it is to be "
+    "asked.");
 
 static PyObject *
 resolve_literal_meth(PyObject *module, PyObject *const *args, Py_ssize_t nargs)

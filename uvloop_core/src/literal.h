@@ -1,4 +1,4 @@
-/* literal.h - what the resolver says of an address, which needs no resolver. */
+/* literal.h - addresses as the resolver gives them, without the resolver. */
 #ifndef UVLOOP_CORE_LITERAL_H
 #define UVLOOP_CORE_LITERAL_H
 
