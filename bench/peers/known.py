@@ -288,7 +288,12 @@ OTHERS = [
         other('server.js'),
         not_counted='it compiles its code while it is counted',
     ),
-    Go('Go', other('server.go'), compiled=True),
+    Go(
+        'Go',
+        other('server.go'),
+        compiled=True,
+        not_counted='valgrind does not run every version of its runtime',
+    ),
     Ceiling(
         'C epoll', {'echo': ('echo_epoll.c',)}, ceiling=True, compiled=True
     ),
