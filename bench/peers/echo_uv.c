@@ -12,28 +12,10 @@ typedef struct {
     char *unsent; /* owned; NULL when it may read */
 } Connection;
 
-static char input[READ_BYTES];
-
 static void
 on_closed(uv_handle_t *handle)
 {
     free(handle);
-}
-
-static void
-connection_close(Connection *connection)
-{
-    if (!uv_is_closing(&connection->stream.handle)) {
-        uv_close(&connection->stream.handle, on_closed);
-    }
-}
-
-static void
-on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buffer)
-{
-    (void)handle;
-    (void)suggested;
-    *buffer = uv_buf_init(input, sizeof(input));
 }
 
 static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buffer);
@@ -45,8 +27,8 @@ on_written(uv_write_t *request, int status)
     free(connection->unsent);
     connection->unsent = NULL;
     if (status < 0 ||
-        uv_read_start(&connection->stream.stream, on_alloc, on_read)) {
-        connection_close(connection);
+        uv_read_start(&connection->stream.stream, uv_offer_input, on_read)) {
+        uv_close_once(&connection->stream, on_closed);
     }
 }
 
@@ -77,7 +59,7 @@ on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buffer)
     Connection *connection = (Connection *)stream;
     if (n < 0 ||
         (n > 0 && connection_send(connection, buffer->base, (size_t)n))) {
-        connection_close(connection);
+        uv_close_once(&connection->stream, on_closed);
     }
 }
 
@@ -88,8 +70,9 @@ on_connection(uv_stream_t *listener, int status)
     Connection *connection = allocate(sizeof(*connection));
     connection->unsent = NULL;
     uv_accept_stream(listener, &connection->stream);
-    uv_check(uv_read_start(&connection->stream.stream, on_alloc, on_read),
-             "read");
+    uv_check(
+        uv_read_start(&connection->stream.stream, uv_offer_input, on_read),
+        "read");
 }
 
 int

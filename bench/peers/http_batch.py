@@ -11,7 +11,7 @@ import socket
 from typing import Any
 
 import httptools
-from __main__ import BACKLOG, body_of, loop_of
+from __main__ import body_of, serve_protocol
 
 TYPE = ((b'Content-Type', b'application/octet-stream'),)
 
@@ -53,10 +53,6 @@ class Http(asyncio.Protocol):
 
 
 def serve(listener: socket.socket, tell: Any, name: str) -> None:
-    _, loop, kind, _ = loop_of(name)
-    server = loop.run_until_complete(
-        loop.create_server(Http, sock=listener, backlog=BACKLOG)
+    serve_protocol(
+        listener, tell, name, Http, httptools, httptools.__version__
     )
-    tell(httptools, httptools.__version__, kind)
-    loop.run_forever()
-    server.close()

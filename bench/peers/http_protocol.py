@@ -12,7 +12,7 @@ import socket
 from typing import Any, cast
 
 import httptools
-from __main__ import BACKLOG, body_of, head_of, loop_of
+from __main__ import body_of, head_of, serve_protocol
 
 # From here on two buffers are better than one copy.
 LARGE = 32 * 1024
@@ -62,10 +62,6 @@ class Http(asyncio.Protocol):
 
 
 def serve(listener: socket.socket, tell: Any, name: str) -> None:
-    _, loop, kind, _ = loop_of(name)
-    server = loop.run_until_complete(
-        loop.create_server(Http, sock=listener, backlog=BACKLOG)
+    serve_protocol(
+        listener, tell, name, Http, httptools, httptools.__version__
     )
-    tell(httptools, httptools.__version__, kind)
-    loop.run_forever()
-    server.close()

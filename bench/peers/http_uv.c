@@ -55,30 +55,12 @@ static const Status not_found = {not_found_text, sizeof(not_found_text) - 1};
 static const Status bad = {bad_text, sizeof(bad_text) - 1};
 
 static char block[MAX_BODY]; /* all bytes in turn */
-static char input[READ_BYTES];
-static Answers answers; /* of the read that is being parsed */
+static Answers answers;      /* of the read that is being parsed */
 
 static void
 on_closed(uv_handle_t *handle)
 {
     free(handle);
-}
-
-static void
-connection_close(Connection *connection)
-{
-    if (!uv_is_closing(&connection->stream.handle)) {
-        uv_close(&connection->stream.handle, on_closed);
-    }
-}
-
-static void
-on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buffer)
-{
-    (void)handle;
-    (void)suggested;
-    /* Nothing of it is needed after on_read: one is enough for all. */
-    *buffer = uv_buf_init(input, sizeof(input));
 }
 
 static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buffer);
@@ -90,11 +72,12 @@ on_written(uv_write_t *request, int status)
     free(request->data);
     connection->unsent--;
     if (status < 0 || (connection->is_last && !connection->unsent)) {
-        connection_close(connection);
+        uv_close_once(&connection->stream, on_closed);
     }
     else if (!connection->unsent && !connection->is_last) {
-        uv_check(uv_read_start(&connection->stream.stream, on_alloc, on_read),
-                 "read");
+        uv_check(
+            uv_read_start(&connection->stream.stream, uv_offer_input, on_read),
+            "read");
     }
 }
 
@@ -250,7 +233,7 @@ on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buffer)
 {
     Connection *connection = (Connection *)stream;
     if (n < 0) {
-        connection_close(connection);
+        uv_close_once(&connection->stream, on_closed);
         return;
     }
     llhttp_errno_t error =
@@ -261,7 +244,7 @@ on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buffer)
     }
     if (send_answers(connection) ||
         (connection->is_last && !connection->unsent)) {
-        connection_close(connection);
+        uv_close_once(&connection->stream, on_closed);
     }
 }
 
@@ -281,8 +264,9 @@ on_connection(uv_stream_t *listener, int status)
     connection->is_last = false;
     connection->target_size = 0;
     uv_accept_stream(listener, &connection->stream);
-    uv_check(uv_read_start(&connection->stream.stream, on_alloc, on_read),
-             "read");
+    uv_check(
+        uv_read_start(&connection->stream.stream, uv_offer_input, on_read),
+        "read");
 }
 
 int

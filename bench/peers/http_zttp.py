@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import zttp
 
-from __main__ import BACKLOG, body_of, loop_of
+from __main__ import body_of, serve_protocol
 
 TYPE = (b'Content-Type', b'application/octet-stream')
 
@@ -67,10 +67,4 @@ class Http(asyncio.Protocol):
 
 
 def serve(listener: socket.socket, tell: Any, name: str) -> None:
-    _, loop, kind, _ = loop_of(name)
-    server = loop.run_until_complete(
-        loop.create_server(Http, sock=listener, backlog=BACKLOG)
-    )
-    tell(zttp, version('zttp'), kind)
-    loop.run_forever()
-    server.close()
+    serve_protocol(listener, tell, name, Http, zttp, version('zttp'))

@@ -20,6 +20,7 @@ import socket
 import sys
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 FOLDER = Path(__file__).resolve().parent
 BACKLOG = 1024
@@ -91,7 +92,7 @@ def load(name: str) -> ModuleType:
     return module
 
 
-def loop_of(name: str) -> tuple[ModuleType, object, str, str]:
+def loop_of(name: str) -> tuple[ModuleType, Any, str, str]:
     """The module of a loop, a new loop of it, its class and its version.
 
     `aiofastnet+uvloop` is a loop of the second, patched by the first.
@@ -107,6 +108,24 @@ def loop_of(name: str) -> tuple[ModuleType, object, str, str]:
     kind = f'{type(loop).__module__}.{type(loop).__qualname__}'
     version = getattr(module, '__version__', platform.python_version())
     return module, loop, kind, version
+
+
+def serve_protocol(
+    listener: socket.socket,
+    tell: Any,
+    loop_name: str,
+    factory: Any,
+    module: ModuleType,
+    version: str,
+) -> None:
+    """A protocol on a loop, for ever; told of is the module that it uses."""
+    _, loop, kind, _ = loop_of(loop_name)
+    server = loop.run_until_complete(
+        loop.create_server(factory, sock=listener, backlog=BACKLOG)
+    )
+    tell(module, version, kind)
+    loop.run_forever()
+    server.close()
 
 
 def main() -> None:

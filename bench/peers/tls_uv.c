@@ -93,24 +93,6 @@ on_closed(uv_handle_t *handle)
     free(connection);
 }
 
-static void
-connection_close(Connection *connection)
-{
-    if (!uv_is_closing(&connection->stream.handle)) {
-        uv_close(&connection->stream.handle, on_closed);
-    }
-}
-
-static void
-on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buffer)
-{
-    static char bytes[READ_BYTES];
-    (void)handle;
-    (void)suggested;
-    /* libssl has read all of it when on_read returns: one is enough. */
-    *buffer = uv_buf_init(bytes, sizeof(bytes));
-}
-
 static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buffer);
 
 static void
@@ -120,8 +102,8 @@ on_written(uv_write_t *request, int status)
     free(connection->unsent);
     connection->unsent = NULL;
     if (status < 0 || connection->is_last ||
-        uv_read_start(&connection->stream.stream, on_alloc, on_read)) {
-        connection_close(connection);
+        uv_read_start(&connection->stream.stream, uv_offer_input, on_read)) {
+        uv_close_once(&connection->stream, on_closed);
     }
 }
 
@@ -176,7 +158,7 @@ on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buffer)
 {
     Connection *connection = (Connection *)stream;
     if (n < 0) {
-        connection_close(connection);
+        uv_close_once(&connection->stream, on_closed);
         return;
     }
     input = buffer->base;
@@ -184,7 +166,7 @@ on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buffer)
     connection->is_last = !echo_records(connection->ssl);
     if (send_output(connection) ||
         (connection->is_last && !connection->unsent)) {
-        connection_close(connection);
+        uv_close_once(&connection->stream, on_closed);
     }
 }
 
@@ -204,8 +186,9 @@ on_connection(uv_stream_t *listener, int status)
     SSL_set_bio(connection->ssl, bio, bio);
     SSL_set_accept_state(connection->ssl);
     uv_accept_stream(listener, &connection->stream);
-    uv_check(uv_read_start(&connection->stream.stream, on_alloc, on_read),
-             "read");
+    uv_check(
+        uv_read_start(&connection->stream.stream, uv_offer_input, on_read),
+        "read");
 }
 
 int

@@ -32,6 +32,25 @@ uv_stream_init(uv_loop_t *loop, UvStream *stream, bool is_unix)
     uv_check(result, "init");
 }
 
+/* Nothing that was read is needed after the read callback: one buffer is
+ * enough for all connections. */
+static inline void
+uv_offer_input(uv_handle_t *handle, size_t suggested, uv_buf_t *buffer)
+{
+    static char input[READ_BYTES];
+    (void)handle;
+    (void)suggested;
+    *buffer = uv_buf_init(input, sizeof(input));
+}
+
+static inline void
+uv_close_once(UvStream *stream, uv_close_cb on_closed)
+{
+    if (!uv_is_closing(&stream->handle)) {
+        uv_close(&stream->handle, on_closed);
+    }
+}
+
 /* Serves for ever: on_connection is called for each client. */
 __attribute__((noreturn)) static inline void
 uv_serve(const char *argument,

@@ -235,7 +235,6 @@ get_buffer(Stream *stream, PyObject *protocol, Py_buffer *view)
     Transport *transport = &stream->transport;
     PyObject *args[2] = {protocol, PyLong_FromLong(-1)};
     PyObject *buffer = NULL;
-    int err = 0;
 
     if (args[1] == NULL) {
         return -1;
@@ -246,18 +245,7 @@ get_buffer(Stream *stream, PyObject *protocol, Py_buffer *view)
                           args,
                           2);
     Py_DECREF(args[1]);
-    if (buffer == NULL) {
-        return -1;
-    }
-    err = PyObject_GetBuffer(buffer, view, PyBUF_WRITABLE);
-    Py_DECREF(buffer); /* the view holds it */
-    if (err == 0 && view->len == 0) {
-        PyBuffer_Release(view);
-        PyErr_SetString(PyExc_RuntimeError,
-                        "get_buffer() returned an empty buffer");
-        err = -1;
-    }
-    return err;
+    return buffer == NULL ? -1 : transport_export_buffer(buffer, view);
 }
 
 static void

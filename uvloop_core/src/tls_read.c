@@ -275,25 +275,13 @@ get_buffer(Tls *tls, Py_ssize_t hint, Py_buffer *view)
 {
     PyObject *arg = PyLong_FromSsize_t(hint);
     PyObject *buffer = NULL;
-    int err = 0;
 
     if (arg == NULL) {
         return -1;
     }
     buffer = tls_call_protocol(tls, NAME_get_buffer, arg);
     Py_DECREF(arg);
-    if (buffer == NULL) {
-        return -1;
-    }
-    err = PyObject_GetBuffer(buffer, view, PyBUF_WRITABLE);
-    Py_DECREF(buffer); /* the view holds it */
-    if (err == 0 && view->len == 0) {
-        PyBuffer_Release(view);
-        PyErr_SetString(PyExc_RuntimeError,
-                        "get_buffer() returned an empty buffer");
-        err = -1;
-    }
-    return err;
+    return buffer == NULL ? -1 : transport_export_buffer(buffer, view);
 }
 
 /* get_buffer and buffer_updated, once: as give_message. A full buffer is
@@ -418,7 +406,7 @@ tls_control_reading(Tls *tls)
     Py_ssize_t size = 0;
     int err = 0;
 
-    if (tls->phase >= TLS_ENDED ||
+    if (tls->lower == NULL || tls->phase >= TLS_ENDED ||
         (!tls->paused && !tls->waits && !tls->lower_paused)) {
         return 0;
     }

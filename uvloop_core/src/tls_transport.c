@@ -351,6 +351,32 @@ get_read_buffer_limits_meth(PyObject *self, PyObject *unused)
     return build_limits(tls_of(self), &tls_of(self)->read_limits);
 }
 
+/* Set one of them by a method's arguments, and do at once what follows from
+ * that. */
+static PyObject *
+set_limits(Tls *tls,
+           Limits *limits,
+           int (*control)(Tls *),
+           const LimitArgs *given,
+           PyObject *const *args,
+           Py_ssize_t nargs,
+           PyObject *kwnames)
+{
+    Limits wanted = {0, 0};
+    int entered = 0;
+
+    if (transport_parse_limits(
+            tls_state(tls), given, args, nargs, kwnames, &wanted) < 0) {
+        return NULL;
+    }
+    entered = enter(tls);
+    if (entered < 0) {
+        return NULL;
+    }
+    *limits = wanted;
+    return leave(tls, entered, control(tls));
+}
+
 static PyObject *
 set_write_buffer_limits_meth(PyObject *self,
                              PyObject *const *args,
@@ -360,19 +386,14 @@ set_write_buffer_limits_meth(PyObject *self,
     static const LimitArgs given = {"set_write_buffer_limits",
                                     TLS_WRITE_HIGH_WATER};
     Tls *tls = tls_of(self);
-    Limits limits = {0, 0};
-    int entered = 0;
 
-    if (transport_parse_limits(
-            tls_state(tls), &given, args, nargs, kwnames, &limits) < 0) {
-        return NULL;
-    }
-    entered = enter(tls);
-    if (entered < 0) {
-        return NULL;
-    }
-    tls->write_limits = limits;
-    return leave(tls, entered, tls_control_writing(tls));
+    return set_limits(tls,
+                      &tls->write_limits,
+                      tls_control_writing,
+                      &given,
+                      args,
+                      nargs,
+                      kwnames);
 }
 
 static PyObject *
@@ -384,23 +405,14 @@ set_read_buffer_limits_meth(PyObject *self,
     static const LimitArgs given = {"set_read_buffer_limits",
                                     TLS_READ_HIGH_WATER};
     Tls *tls = tls_of(self);
-    Limits limits = {0, 0};
-    int entered = 0;
-    int err = 0;
 
-    if (transport_parse_limits(
-            tls_state(tls), &given, args, nargs, kwnames, &limits) < 0) {
-        return NULL;
-    }
-    entered = enter(tls);
-    if (entered < 0) {
-        return NULL;
-    }
-    tls->read_limits = limits;
-    if (tls->lower != NULL) {
-        err = tls_control_reading(tls);
-    }
-    return leave(tls, entered, err);
+    return set_limits(tls,
+                      &tls->read_limits,
+                      tls_control_reading,
+                      &given,
+                      args,
+                      nargs,
+                      kwnames);
 }
 
 /* ---- get_extra_info ---- */

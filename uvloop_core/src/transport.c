@@ -93,6 +93,21 @@ transport_fills_buffers(State *st, PyObject *protocol)
     return found;
 }
 
+int
+transport_export_buffer(PyObject *buffer, Py_buffer *view)
+{
+    int err = PyObject_GetBuffer(buffer, view, PyBUF_WRITABLE);
+
+    Py_DECREF(buffer); /* the view holds it */
+    if (err == 0 && view->len == 0) {
+        PyBuffer_Release(view);
+        PyErr_SetString(PyExc_RuntimeError,
+                        "get_buffer() returned an empty buffer");
+        err = -1;
+    }
+    return err;
+}
+
 static int
 bind_protocol(Transport *transport, State *st, PyObject *protocol)
 {

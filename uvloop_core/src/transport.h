@@ -164,6 +164,10 @@ void transport_log(State *st,
  * that derive from neither; 0; or -1. */
 int transport_fills_buffers(State *st, PyObject *protocol);
 
+/* What its get_buffer() gave, to be filled: 0; or -1 with an exception, also
+ * if it is empty. */
+int transport_export_buffer(PyObject *buffer /* steals */, Py_buffer *view);
+
 /* The sizes at which somebody is told to pause and to resume. */
 typedef struct {
     size_t high;

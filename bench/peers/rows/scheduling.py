@@ -26,11 +26,11 @@ def chain(loop: Loop, count: int) -> None:
     expect(left, 0, 'callbacks that did not run')
 
 
-def batches(size: int) -> Open:
-    """So many are scheduled, then run; and again."""
+def batches(size: int, method: str = 'call_soon') -> Open:
+    """So many are scheduled by the loop's method, then run; and again."""
 
     def work(loop: Loop, count: int) -> None:
-        call_soon = loop.call_soon
+        schedule = getattr(loop, method)
         left = count
         ran = 0
 
@@ -45,10 +45,10 @@ def batches(size: int) -> Open:
                 return
             left -= size
             for _ in range(size):
-                call_soon(tick)
-            call_soon(fill)
+                schedule(tick)
+            schedule(fill)
 
-        call_soon(fill)
+        schedule(fill)
         loop.run_forever()
         expect(ran, count, 'callbacks that ran')
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 
+from .scheduling import batches
 from .timing import Loop, Row, coroutine, expect, plain
 
 BATCH = 500
@@ -32,31 +33,6 @@ def from_other_thread(loop: Loop, count: int) -> None:
     expect(ran, count, 'callbacks that ran')
 
 
-def from_same_thread(loop: Loop, count: int) -> None:
-    """500 at a time, by a callback."""
-    threadsafe = loop.call_soon_threadsafe
-    left = count
-    ran = 0
-
-    def tick() -> None:
-        nonlocal ran
-        ran += 1
-
-    def fill() -> None:
-        nonlocal left
-        if not left:
-            loop.stop()
-            return
-        left -= BATCH
-        for _ in range(BATCH):
-            threadsafe(tick)
-        threadsafe(fill)
-
-    threadsafe(fill)
-    loop.run_forever()
-    expect(ran, count, 'callbacks that ran')
-
-
 async def executor(count: int) -> None:
     """There and back, one after the other, by the default executor."""
     loop = asyncio.get_running_loop()
@@ -68,6 +44,6 @@ async def executor(count: int) -> None:
 
 ROWS = {
     'threadsafe-other': Row(plain(from_other_thread)),
-    'threadsafe-same': Row(plain(from_same_thread), step=BATCH),
+    'threadsafe-same': Row(batches(BATCH, 'call_soon_threadsafe'), step=BATCH),
     'executor': Row(coroutine(executor)),
 }
