@@ -36,8 +36,25 @@ class Service:
         self.app = app
         self.limits = limits
         self.connections: set[Connection] = set()
+        self.empty = asyncio.Event()  # no connection is there
+        self.empty.set()
         self.stopping = False
-        self.drained = asyncio.Event()  # stopping, and no connection is left
+
+    def add(self, connection: Connection) -> None:
+        self.connections.add(connection)
+        self.empty.clear()
+
+    def remove(self, connection: Connection) -> None:
+        self.connections.remove(connection)
+        if not self.connections:
+            self.empty.set()
+
+    def stop(self) -> None:
+        """Have every connection finish what was begun, then end; those that
+        come later, too."""
+        self.stopping = True
+        for connection in list(self.connections):
+            connection.stop()
 
 
 class Connection(asyncio.Protocol):
@@ -66,9 +83,12 @@ class Connection(asyncio.Protocol):
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
         self._responder = Responder(self._service.app, self, transport)
-        self._service.connections.add(self)
-        self._open(self._reader.door)
-        self._step()
+        self._service.add(self)
+        if self._service.stopping:
+            self.stop()
+        else:
+            self._open(self._reader.door)
+            self._step()
 
     def connection_lost(self, error: Exception | None) -> None:
         self._closing = True
@@ -76,10 +96,7 @@ class Connection(asyncio.Protocol):
         self._reader.release()
         self._open(discard)
         self._responder.cancel()
-        service = self._service
-        service.connections.discard(self)
-        if service.stopping and not service.connections:
-            service.drained.set()
+        self._service.remove(self)
 
     def eof_received(self) -> bool:
         self._ended = True
@@ -96,7 +113,7 @@ class Connection(asyncio.Protocol):
         self._responder.unblock()
         self._step()
 
-    # What the server calls.
+    # What the service calls, and the server.
 
     def stop(self) -> None:
         """Finish what was begun; service.stopping is set.

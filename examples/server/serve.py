@@ -55,7 +55,7 @@ async def serve(
     ready()
     await signals.get()
 
-    service.stopping = True
+    service.stop()
     # What a loop has accepted becomes a connection some turns later, and on
     # asyncio not at all if the server was closed in between: so the loop stops
     # accepting, has these turns, and only then the server is closed.
@@ -67,16 +67,10 @@ async def serve(
     for client in late:
         await loop.connect_accepted_socket(lambda: Connection(service), client)
 
-    for connection in list(service.connections):
-        connection.stop()
-    if service.connections:
-        service.drained.clear()  # if it was set, it was before the last came
-    else:
-        service.drained.set()
-    drained = asyncio.ensure_future(service.drained.wait())
+    empty = asyncio.ensure_future(service.empty.wait())
     impatient = asyncio.ensure_future(signals.get())
     await asyncio.wait(
-        (drained, impatient),
+        (empty, impatient),
         timeout=limits.grace_seconds,
         return_when=asyncio.FIRST_COMPLETED,
     )
@@ -84,7 +78,7 @@ async def serve(
     for connection in cut_off:
         connection.abort()
     impatient.cancel()
-    await drained
+    await empty
     # A signal that comes now comes too late to change anything, but the loop
     # hands signals back when it closes, and then they would kill.
     signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
