@@ -343,9 +343,10 @@ def test_an_interrupt_ends_the_run_and_not_the_connection(
             tls_connection(server_tls, client_tls, Interrupted)
         )
     )
-    loop.run_until_complete(peer.send(b'stop'))
+    sending = loop.create_task(peer.send(b'stop'))
     with pytest.raises(kind):
         loop.run_forever()
+    loop.run_until_complete(sending)
     loop.run_until_complete(peer.send(b'more'))
     loop.run_until_complete(protocol.until_size(8))
     loop.run_until_complete(made.aclose())
