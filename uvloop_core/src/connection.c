@@ -80,7 +80,9 @@ find_extra(Transport *transport, PyObject *name, PyObject **value)
 static const StreamOps connection_ops = {
     .transport =
         {
-            .handle = {.shut = transport_shut, .failed = transport_failed},
+            .handle = {.shut = transport_shut,
+                       .failed = transport_failed,
+                       .readable = stream_readable},
             .start_reading = stream_start_reading,
             .stop_reading = stream_stop_reading,
             .buffered = stream_buffered,

@@ -36,6 +36,9 @@ typedef struct {
     /* The kernel refused to watch the fd, with a negative errno: close with
      * the OSError. May run Python code. */
     void (*failed)(Handle *handle, int err);
+    /* There is input on the fd, or its end; see poll_set_reader. May run
+     * Python code. NULL where that is never called. */
+    void (*readable)(Handle *handle);
 } HandleOps;
 
 /* One a loop, embedded in it. */

@@ -220,7 +220,9 @@ find_extra(Transport *transport, PyObject *name, PyObject **value)
 static const StreamOps read_ops = {
     .transport =
         {
-            .handle = {.shut = shut_pipe, .failed = transport_failed},
+            .handle = {.shut = shut_pipe,
+                       .failed = transport_failed,
+                       .readable = stream_readable},
             .start_reading = stream_start_reading,
             .stop_reading = stream_stop_reading,
             .buffered = stream_buffered,

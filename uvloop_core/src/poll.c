@@ -175,31 +175,26 @@ poll_init(Poll *poll)
     return 0;
 }
 
-/* Room in the table for a descriptor; 0, or -1 with an exception. */
-static int
+/* Room in the table for an open descriptor; false without memory. */
+static bool
 reserve(Poll *poll, int fd)
 {
     size_t size = poll->allocated == 0 ? 64 : poll->allocated;
     UserFd *fds = poll->fds;
 
     if ((size_t)fd < poll->allocated) {
-        return 0;
-    }
-    if (fcntl(fd, F_GETFD) < 0) {
-        PyErr_SetFromErrno(PyExc_OSError); /* no table for any number */
-        return -1;
+        return true;
     }
     while (size <= (size_t)fd) {
         size *= 2;
     }
     if (PyMem_Resize(fds, UserFd, size) == NULL) {
-        PyErr_NoMemory();
-        return -1;
+        return false;
     }
     memset(fds + poll->allocated, 0, (size - poll->allocated) * sizeof(*fds));
     poll->fds = fds;
     poll->allocated = size;
-    return 0;
+    return true;
 }
 
 /* Give a table's reference up: cancelled, and no longer the loop's. */
@@ -220,12 +215,13 @@ poll_watch(Poll *poll, int fd, WatchKind kind, Callback *callback)
     uint32_t wanted = 0;
     int err = 0;
 
-    if (fd < 0) {
-        errno = EBADF;
+    /* Asked first: no table for any number. */
+    if ((fd < 0 || (size_t)fd >= poll->allocated) && fcntl(fd, F_GETFD) < 0) {
         PyErr_SetFromErrno(PyExc_OSError);
         return -1;
     }
-    if (reserve(poll, fd) < 0) {
+    if (!reserve(poll, fd)) {
+        PyErr_NoMemory();
         return -1;
     }
     user = &poll->fds[fd];
@@ -272,6 +268,14 @@ poll_unwatch(Poll *poll, int fd, WatchKind kind)
                        user->events);
     drop(callback);
     return 1;
+}
+
+void
+poll_set_reader(Poll *poll, int fd, Handle *handle)
+{
+    if (handle == NULL ? (size_t)fd < poll->allocated : reserve(poll, fd)) {
+        poll->fds[fd].reader = handle;
+    }
 }
 
 void
@@ -325,6 +329,36 @@ user_fd_ready(Poll *poll, const struct epoll_event *event)
     }
 }
 
+/* Keep plain input for a reader, if there is one; else libuv has to see it.
+ */
+static bool
+take_input(Poll *poll, const struct epoll_event *event)
+{
+    int fd = event->data.fd;
+
+    if (event->events != EPOLLIN || (size_t)fd >= poll->allocated ||
+        poll->fds[fd].reader == NULL || poll->input_count == POLL_MAX_INPUTS) {
+        return false;
+    }
+    poll->inputs[poll->input_count++] = fd;
+    return true;
+}
+
+/* What was taken is read once libuv is done: a reader may close any fd, and
+ * libuv must not meet an event of it. */
+static void
+read_inputs(Poll *poll)
+{
+    for (int i = 0; i < poll->input_count && !poll_is_foreign(poll); i++) {
+        Handle *reader = poll->fds[poll->inputs[i]].reader;
+
+        if (reader != NULL) {
+            reader->ops->readable(reader);
+        }
+    }
+    poll->input_count = 0;
+}
+
 int
 core_poll(int epfd,
           struct epoll_event *events,
@@ -359,7 +393,7 @@ core_poll(int epfd,
         if (data.user.tag == USER_TAG) {
             user_fd_ready(poll, &events[i]);
         }
-        else {
+        else if (!take_input(poll, &events[i])) {
             events[kept++] = events[i];
         }
     }
@@ -412,6 +446,7 @@ poll_once(Poll *poll)
 
     polling = poll;
     (void)uv_run(poll->uv, UV_RUN_ONCE); /* alive or not is ours to know */
+    read_inputs(poll);
     polling = outer;
 }
 

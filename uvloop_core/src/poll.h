@@ -3,13 +3,16 @@
  * All that knows epoll is in poll.c: libuv's epoll_pwait and epoll_ctl are
  * mapped to it (libuv_hooks.h), and the fds of add_reader, sock_* and
  * listeners are registered in libuv's own epoll set with a tag, so that
- * core_poll can pick them out before libuv sees them.
+ * core_poll can pick them out before libuv sees them. Of the fds that libuv
+ * watches for a stream it picks out plain input, which is most of what ever
+ * happens, and has the stream read it; the rest is libuv's.
  */
 #ifndef UVLOOP_CORE_POLL_H
 #define UVLOOP_CORE_POLL_H
 
 #include <uv.h>
 
+#include "handle.h"
 #include "inbox.h"
 #include "timers.h"
 
@@ -22,7 +25,11 @@ typedef enum {
 typedef struct {
     Callback *callbacks[WATCH_COUNT]; /* owned, or NULL */
     uint32_t events;                  /* what the kernel was told */
+    Handle *reader; /* borrowed: whose plain input is taken, or NULL */
 } UserFd;
+
+/* More than that at once is left to libuv. */
+#define POLL_MAX_INPUTS 256
 
 typedef struct {
     int fd;
@@ -38,6 +45,8 @@ typedef struct {
     CallbackHost *host;
     UserFd *fds; /* owned: indexed by fd */
     size_t allocated;
+    int inputs[POLL_MAX_INPUTS]; /* fds with plain input, since this poll */
+    int input_count;
     FdError *errors; /* owned: what the kernel refused, oldest first */
     size_t error_count;
     size_t error_allocated;
@@ -50,8 +59,8 @@ typedef struct {
 /* The pointers are the caller's to set before; 0, or -1 with MemoryError. */
 int poll_init(Poll *poll);
 
-/* One uv_run(UV_RUN_ONCE): libuv's callbacks are called, user fds that are
- * ready put their callbacks into the ready ring. */
+/* One uv_run(UV_RUN_ONCE): libuv's callbacks are called, then readers; user
+ * fds that are ready put their callbacks into the ready ring. */
 void poll_once(Poll *poll);
 
 /* Call `callback` whenever fd is ready, in place of an earlier one, which is
@@ -62,6 +71,11 @@ int poll_watch(Poll *poll, int fd, WatchKind kind, Callback *callback);
 /* 1 if there was a callback (it is cancelled), else 0. The kernel is told at
  * once; an fd that was closed meanwhile is no error. May run Python code. */
 int poll_unwatch(Poll *poll, int fd, WatchKind kind);
+
+/* Have handle->ops->readable called for plain input of an fd that libuv
+ * watches for it, until it is NULL again: before the fd or the handle is gone.
+ * Without memory nothing is set, and libuv tells of all. */
+void poll_set_reader(Poll *poll, int fd, Handle *handle);
 
 /* Take an fd out of the set that a libuv handle has watched, stopped to, and
  * is not going to close: it is somebody else's. */

@@ -87,9 +87,10 @@ stream_ops(const Stream *stream)
 /* Before handle_open, with the fd that uv will have. */
 void stream_init(Stream *stream, int fd);
 
-/* TransportOps of every stream. */
+/* TransportOps of every stream, and the HandleOps of one that reads so. */
 int stream_start_reading(Transport *transport);
 void stream_stop_reading(Transport *transport);
+void stream_readable(Handle *handle);
 size_t stream_buffered(const Transport *transport);
 
 /* write(), writelines() and write_eof(): 0, or -1 with an exception (a wrong

@@ -22,6 +22,8 @@
 #define READ_MIN ((size_t)LOOP_SPARE_SMALL)
 #define READ_MAX ((size_t)256 * 1024)
 #define MAX_MISSES 6
+/* Full reads in a row before others have their turn. */
+#define MAX_READS 32
 
 void
 stream_init(Stream *stream, int fd)
@@ -271,8 +273,34 @@ tell_buffer_updated(Stream *stream, PyObject *protocol, ssize_t count)
     Py_XDECREF(result);
 }
 
-/* Read into the protocol's buffer ourselves: libuv asks for a buffer at a
- * moment when reading must not be stopped, and get_buffer may well do so. */
+/* read(2): bytes, 0 at the end, or a negative errno. */
+static ssize_t
+read_some(const Stream *stream, void *data, size_t room)
+{
+    ssize_t count = 0;
+
+    do {
+        count = read(stream->fd, data, room);
+    } while (count < 0 && errno == EINTR);
+    return count < 0 ? -errno : count;
+}
+
+/* The end, or an error: `count` is not positive. */
+static void
+receive_no_data(Stream *stream, ssize_t count)
+{
+    Transport *transport = &stream->transport;
+
+    if (count == 0) {
+        stream_stop_reading(transport);
+        receive_eof(stream);
+    }
+    else if (count != -EAGAIN && count != -EWOULDBLOCK) {
+        transport_fatal_uv(
+            transport, (int)count, stream_ops(stream)->read_error);
+    }
+}
+
 static void
 read_into_protocol(Stream *stream)
 {
@@ -280,7 +308,6 @@ read_into_protocol(Stream *stream)
     PyObject *protocol = Py_NewRef(transport->protocol);
     Py_buffer view = {0};
     ssize_t count = 0;
-    int err = 0;
 
     if (get_buffer(stream, protocol, &view) < 0) {
         transport_fatal_pending(
@@ -291,38 +318,28 @@ read_into_protocol(Stream *stream)
         PyBuffer_Release(&view); /* get_buffer had it stopped, or moved */
         goto done;
     }
-    do {
-        count = read(stream->fd, view.buf, (size_t)view.len);
-        err = errno;
-    } while (count < 0 && err == EINTR);
+    count = read_some(stream, view.buf, (size_t)view.len);
     /* Before buffer_updated: the protocol may want to resize it there. */
     PyBuffer_Release(&view);
     if (count > 0) {
         tell_buffer_updated(stream, protocol, count);
     }
-    else if (count == 0) {
-        stream_stop_reading(transport);
-        receive_eof(stream);
-    }
-    else if (err != EAGAIN && err != EWOULDBLOCK) {
-        transport_fatal_uv(transport, -err, stream_ops(stream)->read_error);
+    else {
+        receive_no_data(stream, count);
     }
 done:
     Py_DECREF(protocol);
 }
 
-/* ---- libuv's side ---- */
-
-/* Runs no Python code: stopping to read in here would crash libuv. */
-static void
-offer_buffer(Stream *stream, uv_buf_t *buf)
+/* Read once and hand it over; true if there may be more. */
+static bool
+read_message(Stream *stream)
 {
     ReadState *read = &stream->read;
+    char *data = transport_loop(&stream->transport)->read_buffer;
+    size_t room = LOOP_READ_BUFFER;
+    ssize_t count = 0;
 
-    if (stream->transport.fills_buffers) {
-        *buf = uv_buf_init(NULL, 0); /* comes back as UV_ENOBUFS */
-        return;
-    }
     if (read->recycles) {
         lend_recycled(stream);
     }
@@ -330,47 +347,45 @@ offer_buffer(Stream *stream, uv_buf_t *buf)
         lend_exact(stream);
     }
     if (read->lent != NULL) {
-        *buf =
-            uv_buf_init(PyBytes_AS_STRING(read->lent), (unsigned)read->room);
+        data = PyBytes_AS_STRING(read->lent);
+        room = read->room;
     }
-    else {
-        *buf = uv_buf_init(transport_loop(&stream->transport)->read_buffer,
-                           LOOP_READ_BUFFER);
-    }
-}
-
-static void
-handle_read(Stream *stream, ssize_t count, const char *data)
-{
-    Transport *transport = &stream->transport;
-
+    count = read_some(stream, data, room);
     if (count <= 0) {
         give_back(stream);
+        receive_no_data(stream, count);
+        return false;
     }
-    if (transport->closing || count == 0) {
-        return; /* 0: there was nothing after all */
-    }
-    if (count > 0) {
-        receive_data(stream, data, (size_t)count);
-    }
-    else if (count == UV_ENOBUFS) {
+    receive_data(stream, data, (size_t)count);
+    return (size_t)count == room && transport_is_reading(&stream->transport) &&
+           !stream->transport.fills_buffers;
+}
+
+void
+stream_readable(Handle *handle)
+{
+    Stream *stream = (Stream *)handle;
+    bool more = !stream->transport.fills_buffers;
+
+    assert_attached();
+    Py_INCREF(stream);
+    if (!more) {
         read_into_protocol(stream);
     }
-    else if (count == UV_EOF) {
-        receive_eof(stream);
+    for (int count = 0; more && count < MAX_READS; count++) {
+        more = read_message(stream);
     }
-    else {
-        transport_fatal_uv(
-            transport, (int)count, stream_ops(stream)->read_error);
-    }
+    Py_DECREF(stream);
 }
+
+/* ---- libuv's side: it only tells when, and not of plain input ---- */
 
 static void
 on_alloc(uv_handle_t *uv, size_t suggested, uv_buf_t *buf)
 {
-    (void)suggested; /* always 64 KiB */
-    assert_attached();
-    offer_buffer(uv->data, buf);
+    (void)uv;
+    (void)suggested;
+    *buf = uv_buf_init(NULL, 0); /* comes back as UV_ENOBUFS */
 }
 
 static void
@@ -378,9 +393,14 @@ on_read(uv_stream_t *uv, ssize_t count, const uv_buf_t *buf)
 {
     Stream *stream = uv->data;
 
+    (void)buf;
     assert_attached();
+    if (count == UV_ENOBUFS) {
+        stream_readable(&stream->transport.handle);
+        return;
+    }
     Py_INCREF(stream);
-    handle_read(stream, count, buf->base);
+    receive_no_data(stream, count == UV_EOF ? 0 : count);
     Py_DECREF(stream);
 }
 
@@ -394,11 +414,19 @@ stream_start_reading(Transport *transport)
         return 0; /* told once; the fd is sendfile's for now */
     }
     err = uv_read_start(&stream->uv.stream, on_alloc, on_read);
-    return err == UV_EALREADY ? 0 : err;
+    if (err < 0 && err != UV_EALREADY) {
+        return err;
+    }
+    poll_set_reader(
+        &transport_loop(transport)->poll, stream->fd, &transport->handle);
+    return 0;
 }
 
 void
 stream_stop_reading(Transport *transport)
 {
-    (void)uv_read_stop(&((Stream *)transport)->uv.stream); /* always 0 */
+    Stream *stream = (Stream *)transport;
+
+    poll_set_reader(&transport_loop(transport)->poll, stream->fd, NULL);
+    (void)uv_read_stop(&stream->uv.stream); /* always 0 */
 }
