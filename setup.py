@@ -19,11 +19,13 @@ import subprocess
 import sys
 import sysconfig
 import tarfile
+import tempfile
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from glob import glob
 from pathlib import Path
 
@@ -66,6 +68,7 @@ class Profile:
     flags: tuple[str, ...]  # compiling, all files
     ours: tuple[str, ...]  # compiling, our files
     link: tuple[str, ...] = ()
+    lto: bool = False  # optimise again at the link, where that is possible
 
 
 def sanitized(*kinds: str) -> Profile:
@@ -78,7 +81,7 @@ def sanitized(*kinds: str) -> Profile:
 
 
 PROFILES = {
-    'release': Profile(('-O3',), ('-DNDEBUG',)),
+    'release': Profile(('-O3',), ('-DNDEBUG',), lto=True),
     'debug': Profile(('-O1', '-g3'), ('-UNDEBUG', '-Werror')),
     'asan': sanitized('address', 'undefined'),
     'tsan': sanitized('thread'),
@@ -307,7 +310,7 @@ class BuildExt(build_ext):
         profile = PROFILES[profile_name()]
         # Python's own CFLAGS are left out: they differ from one Python to
         # the next (-g, -Wall, -march) and would mix with the profile's.
-        start = [*self.compiler_command(), *COMMON, *profile.flags]
+        start = [*self.compiler_command(), *COMMON, *profile.flags, *self.lto]
         user = shlex.split(
             os.environ.get('CPPFLAGS', '') + ' ' + os.environ.get('CFLAGS', '')
         )
@@ -330,6 +333,25 @@ class BuildExt(build_ext):
             steps.append(Step(command, output, (source,), True))
         return steps
 
+    @cached_property
+    def lto(self) -> list[str]:
+        """The flags for optimising at the link, if compiler and linker know
+        how to: clang's needs a linker that reads its objects."""
+        if not PROFILES[profile_name()].lto:
+            return []
+        flags = ['-O3', '-flto=auto']
+        with tempfile.TemporaryDirectory() as folder:
+            source = Path(folder, 'probe.c')
+            source.write_text('int probe(void) { return 0; }\n')
+            compiler = [*self.compiler_command(), *COMMON, *flags]
+            commands = (
+                [*compiler, '-c', str(source), '-o', f'{folder}/probe.o'],
+                [*self.compiler.linker_so, *flags, f'{folder}/probe.o']
+                + ['-o', f'{folder}/probe.so'],
+            )
+            done = (subprocess.run(c, capture_output=True) for c in commands)
+            return flags if not any(d.returncode for d in done) else []
+
     def write_database(self, compiles: list[Step]) -> None:
         """For clang-tidy and editors: how our own files are compiled."""
         path = Path(self.build_temp, 'compile_commands.json')
@@ -350,7 +372,7 @@ class BuildExt(build_ext):
         objects = [step.output for step in compiles]
         command = [
             *(*self.compiler.linker_so, *PROFILES[profile_name()].link),
-            *(*LINK, f'-Wl,--version-script={script}', *objects),
+            *(*self.lto, *LINK, f'-Wl,--version-script={script}', *objects),
             *(f'-l{name}' for name in module.library.libraries),
         ]
         output = f'{self.build_temp}/{module.name}.so'
