@@ -28,7 +28,7 @@ LAYERS = {
         'libuv_hooks',
         'state errors forks',
         'enter addr cork literal',
-        'handle req callback',
+        'handle req callback reader',
         'ready timers inbox poll loop run',
         'server endpoint transport datagrams',
         'stream stream_read stream_write',

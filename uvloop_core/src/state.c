@@ -9,6 +9,7 @@ static const char *const name_texts[NAME_COUNT] = {
     [NAME_buffer_updated] = "buffer_updated",
     [NAME_call_exception_handler] = "call_exception_handler",
     [NAME_callback] = "callback",
+    [NAME_cancelled] = "cancelled",
     [NAME_cipher] = "cipher",
     [NAME_close] = "close",
     [NAME_compression] = "compression",
@@ -29,6 +30,7 @@ static const char *const name_texts[NAME_COUNT] = {
     [NAME_error_received] = "error_received",
     [NAME_exc_info] = "exc_info",
     [NAME_exception] = "exception",
+    [NAME_feed_data] = "feed_data",
     [NAME_fileno] = "fileno",
     [NAME_force_close] = "_force_close",
     [NAME_get_buffer] = "get_buffer",
@@ -55,6 +57,10 @@ static const char *const name_texts[NAME_COUNT] = {
     [NAME_protocol] = "protocol",
     [NAME_protocol_paused] = "_protocol_paused",
     [NAME_read] = "read",
+    [NAME_reader_buffer] = "_buffer",
+    [NAME_reader_eof] = "_eof",
+    [NAME_reader_limit] = "_limit",
+    [NAME_reader_waiter] = "_waiter",
     [NAME_release] = "release",
     [NAME_resume_reading] = "resume_reading",
     [NAME_resume_writing] = "resume_writing",
@@ -71,6 +77,7 @@ static const char *const name_texts[NAME_COUNT] = {
     [NAME_sslcontext] = "sslcontext",
     [NAME_sslobj] = "_sslobj",
     [NAME_sslobject] = "sslobject",
+    [NAME_stream_reader_wr] = "_stream_reader_wr",
     [NAME_transport] = "transport",
     [NAME_unwrap] = "unwrap",
     [NAME_waiter] = "waiter",
@@ -83,6 +90,7 @@ static const char *const name_texts[NAME_COUNT] = {
 typedef struct {
     const char *module;
     const char *name;
+    const char *method; /* of the class of that name; NULL: the object itself */
 } Import;
 
 static const Import imports[OBJECT_COUNT] = {
@@ -101,6 +109,7 @@ static const Import imports[OBJECT_COUNT] = {
     [OBJECT_EXTRACT_STACK] = {"asyncio.format_helpers", "extract_stack"},
     [OBJECT_FORMAT_CALLBACK] = {"asyncio.format_helpers",
                                 "_format_callback_source"},
+    [OBJECT_FUTURE] = {"asyncio.futures", "Future"},
     [OBJECT_ISCOROUTINE] = {"asyncio.coroutines", "iscoroutine"},
     [OBJECT_ISCOROUTINEFUNCTION] = {"inspect", "iscoroutinefunction"},
     [OBJECT_LOCK] = {"_thread", "allocate_lock"},
@@ -116,6 +125,16 @@ static const Import imports[OBJECT_COUNT] = {
     [OBJECT_SSL_SYSCALL] = {"ssl", "SSLSyscallError"},
     [OBJECT_SSL_WANT_READ] = {"ssl", "SSLWantReadError"},
     [OBJECT_SSL_ZERO_RETURN] = {"ssl", "SSLZeroReturnError"},
+    [OBJECT_STREAMS_NAMES] = {"asyncio.streams", "__dict__"},
+    [OBJECT_STREAM_DATA_RECEIVED] = {"asyncio.streams",
+                                     "StreamReaderProtocol",
+                                     "data_received"},
+    [OBJECT_STREAM_FEED_DATA] = {"asyncio.streams",
+                                 "StreamReader",
+                                 "feed_data"},
+    [OBJECT_STREAM_READER] = {"asyncio.streams", "StreamReader"},
+    [OBJECT_STREAM_READER_PROTOCOL] = {"asyncio.streams",
+                                       "StreamReaderProtocol"},
     [OBJECT_TRANSPORT_SOCKET] = {"asyncio.trsock", "TransportSocket"},
 };
 
@@ -128,6 +147,9 @@ import_object(const Import *import)
     if (module != NULL) {
         object = PyObject_GetAttrString(module, import->name);
         Py_DECREF(module);
+    }
+    if (object != NULL && import->method != NULL) {
+        Py_SETREF(object, PyObject_GetAttrString(object, import->method));
     }
     return object;
 }

@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "errors.h"
+#include "reader.h"
 
 #define READ_MIN ((size_t)LOOP_SPARE_SMALL)
 #define READ_MAX ((size_t)256 * 1024)
@@ -168,6 +169,40 @@ drop_message(Stream *stream, PyObject *bytes /* steals */, bool recycled)
 /* ---- what was read ---- */
 
 static void
+fail_receiving(Transport *transport)
+{
+    transport_fatal_pending(
+        transport, "Fatal error: protocol.data_received() call failed.");
+}
+
+/* To asyncio's StreamReader, which copies it and keeps no message: whether it
+ * took it. */
+static bool
+feed_reader(Stream *stream, const char *data, size_t count)
+{
+    Transport *transport = &stream->transport;
+    int fed = 0;
+
+    if (reader_may_take(transport_state(transport), transport->protocol)) {
+        fed = reader_feed(&transport_loop(transport)->border,
+                          transport->context,
+                          transport->protocol,
+                          data,
+                          count);
+    }
+    if (fed == 0) {
+        return false;
+    }
+    give_back(stream);
+    stream->read.recycles = true;
+    adapt_size(&stream->read, count);
+    if (fed < 0) {
+        fail_receiving(transport);
+    }
+    return true;
+}
+
+static void
 receive_data(Stream *stream, const char *data, size_t count)
 {
     Transport *transport = &stream->transport;
@@ -191,8 +226,7 @@ receive_data(Stream *stream, const char *data, size_t count)
     Py_DECREF(args[0]);
     if (result == NULL) {
         Py_DECREF(bytes);
-        transport_fatal_pending(
-            transport, "Fatal error: protocol.data_received() call failed.");
+        fail_receiving(transport);
         return;
     }
     Py_DECREF(result);
@@ -356,7 +390,9 @@ read_message(Stream *stream)
         receive_no_data(stream, count);
         return false;
     }
-    receive_data(stream, data, (size_t)count);
+    if (!feed_reader(stream, data, (size_t)count)) {
+        receive_data(stream, data, (size_t)count);
+    }
     return (size_t)count == room && transport_is_reading(&stream->transport) &&
            !stream->transport.fills_buffers;
 }
