@@ -170,10 +170,6 @@ class Loop(
 
     # Futures and tasks
 
-    def create_future(self) -> asyncio.Future[Any]:
-        """Return a new future of this loop."""
-        return asyncio.Future(loop=self)
-
     if sys.version_info >= (3, 14):
 
         def create_task(

@@ -798,6 +798,26 @@ is_closed_meth(PyObject *self, PyObject *Py_UNUSED(ignored))
     return PyBool_FromLong(CAST(Loop, self)->closed);
 }
 
+PyDoc_STRVAR(create_future_doc,
+             "create_future($self, /)\n--\n\n"
+             "Return a new future of this loop.");
+
+static PyObject *
+create_future_meth(PyObject *self, PyObject *Py_UNUSED(ignored))
+{
+    State *st = CAST(Loop, self)->st;
+    PyObject *kwargs = PyDict_New();
+    PyObject *future = NULL;
+
+    if (kwargs != NULL &&
+        PyDict_SetItem(kwargs, st->names[NAME_loop], self) == 0) {
+        future = PyObject_VectorcallDict(
+            st->objects[OBJECT_FUTURE], NULL, 0, kwargs);
+    }
+    Py_XDECREF(kwargs);
+    return future;
+}
+
 PyDoc_STRVAR(get_debug_doc,
              "get_debug($self, /)\n--\n\nReturn True in debug mode.");
 
@@ -1120,6 +1140,7 @@ static PyMethodDef loop_methods[] = {
     {"stop", stop_meth, METH_NOARGS, stop_doc},
     {"is_running", is_running_meth, METH_NOARGS, is_running_doc},
     {"is_closed", is_closed_meth, METH_NOARGS, is_closed_doc},
+    {"create_future", create_future_meth, METH_NOARGS, create_future_doc},
     {"get_debug", get_debug_meth, METH_NOARGS, get_debug_doc},
     {"_set_debug", set_debug_meth, METH_O, set_debug_doc},
     {"_check_thread", check_thread_meth, METH_NOARGS, check_thread_doc},
