@@ -172,6 +172,19 @@ def test_more_datagrams_than_a_batch_keep_their_order(loop, endpoint, peer):
     assert protocol.data() == expected
 
 
+def test_bursts_of_all_sizes_come_whole_and_in_order(loop, endpoint, peer):
+    transport, protocol = endpoint()
+    expected = []
+
+    for size in (1, 30, *[1] * 20, 50, 2, 7, 1):
+        for _ in range(size):
+            expected.append(b'%d' % len(expected))
+            peer.sendto(expected[-1], name_of(transport))
+        loop.run_until_complete(protocol.until_count(len(expected)))
+
+    assert protocol.data() == expected
+
+
 def test_senders_that_alternate_are_told_apart(loop, endpoint, peer):
     transport, protocol = endpoint()
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:

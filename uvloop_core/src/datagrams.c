@@ -9,6 +9,9 @@
 #define INET_SLOT ((size_t)64 * 1024)
 #define UNIX_SLOT ((size_t)256 * 1024)
 
+/* After so many that came one at a time, two are asked for. */
+#define ALONE 8
+
 /* Queued datagrams given to the kernel at once. */
 #define MAX_SENDS 64
 
@@ -26,13 +29,11 @@ batch_get(void **memory)
     return *memory;
 }
 
-/* Point the messages at the room: how many fit. */
-static unsigned
-prepare(Batch *batch, size_t slot)
+/* Point so many messages at the room. */
+static void
+prepare(Batch *batch, unsigned count, size_t slot)
 {
-    unsigned count = (unsigned)(BATCH_ROOM / slot);
-
-    memset(batch->messages, 0, sizeof(batch->messages));
+    memset(batch->messages, 0, count * sizeof(batch->messages[0]));
     for (unsigned i = 0; i < count; i++) {
         struct msghdr *header = &batch->messages[i].msg_hdr;
 
@@ -43,19 +44,24 @@ prepare(Batch *batch, size_t slot)
         header->msg_name = &batch->names[i].raw;
         header->msg_namelen = sizeof(batch->names[i].raw);
     }
-    return count;
 }
 
 /* 1, or -1 with errno. */
 static int
 receive_one(Batch *batch, int fd)
 {
-    ssize_t size = recvmsg(fd, &batch->messages[0].msg_hdr, MSG_DONTWAIT);
+    Message *message = &batch->messages[0];
+    ssize_t size = recvfrom(fd,
+                            batch->pieces[0].iov_base,
+                            batch->pieces[0].iov_len,
+                            MSG_DONTWAIT,
+                            &batch->names[0].raw.any,
+                            &message->msg_hdr.msg_namelen);
 
     if (size < 0) {
         return -1;
     }
-    batch->messages[0].msg_len = (unsigned)size;
+    message->msg_len = (unsigned)size;
     return 1;
 }
 
@@ -64,10 +70,13 @@ static int
 receive_some(Batch *batch, int fd, unsigned count)
 {
 #if DATAGRAMS_HAVE_MMSG
-    int received = recvmmsg(fd, batch->messages, count, MSG_DONTWAIT, NULL);
+    if (count > 1) {
+        int received =
+            recvmmsg(fd, batch->messages, count, MSG_DONTWAIT, NULL);
 
-    if (received >= 0 || errno != ENOSYS) {
-        return received;
+        if (received >= 0 || errno != ENOSYS) {
+            return received;
+        }
     }
 #else
     (void)count;
@@ -75,15 +84,32 @@ receive_some(Batch *batch, int fd, unsigned count)
     return receive_one(batch, fd);
 }
 
-int
-batch_receive(Batch *batch, int fd, int family)
+/* Learn from how many came. */
+static void
+adapt(Forecast *forecast, unsigned received, unsigned most)
 {
-    unsigned count = prepare(batch, family == AF_UNIX ? UNIX_SLOT : INET_SLOT);
-    int received = receive_some(batch, fd, count);
+    if (received < forecast->next) {
+        forecast->next = received;
+        forecast->alone = 0;
+    }
+    else if (received > 1 || ++forecast->alone == ALONE) {
+        forecast->next = 2 * received < most ? 2 * received : most;
+        forecast->alone = 0;
+    }
+}
 
+int
+batch_receive(Batch *batch, int fd, int family, Forecast *forecast)
+{
+    size_t slot = family == AF_UNIX ? UNIX_SLOT : INET_SLOT;
+    int received = 0;
+
+    prepare(batch, forecast->next, slot);
+    received = receive_some(batch, fd, forecast->next);
     if (received < 0) {
         return -errno;
     }
+    adapt(forecast, (unsigned)received, (unsigned)(BATCH_ROOM / slot));
     for (int i = 0; i < received; i++) {
         batch->names[i].size = batch->messages[i].msg_hdr.msg_namelen;
     }

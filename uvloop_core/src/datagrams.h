@@ -37,6 +37,14 @@ typedef struct {
     char room[BATCH_ROOM];
 } Batch;
 
+/* How many a socket is asked for. For one it is the plain call; for more, the
+ * kernel looks for one more than there are, and that costs. One a socket,
+ * which begins with {1, 0}. */
+typedef struct {
+    unsigned next;
+    unsigned alone; /* how many came one at a time, in a row */
+} Forecast;
+
 /* What the kernel has not taken yet. */
 typedef struct {
     PyObject *bytes; /* owned */
@@ -58,7 +66,7 @@ Batch *batch_get(void **memory);
 
 /* Receive into it from a socket of a family: how many came, or a negative
  * errno. What is left makes the socket ready again. */
-int batch_receive(Batch *batch, int fd, int family);
+int batch_receive(Batch *batch, int fd, int family, Forecast *forecast);
 
 /* Datagram i of the batch as bytes: new reference, or NULL. */
 PyObject *batch_bytes(const Batch *batch, int i);

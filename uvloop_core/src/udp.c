@@ -27,6 +27,7 @@ typedef struct {
     NamedAddr sent;     /* where the last one went */
     PyObject *backlog;  /* owned: list of (data, addr) that were received
                            and could not be delivered yet, or NULL */
+    Forecast forecast;
     DatagramQueue queue;
 } UdpTransport;
 
@@ -265,7 +266,7 @@ read_datagrams(UdpTransport *udp)
     if (batch == NULL) {
         return -1;
     }
-    count = batch_receive(batch, udp->fd, udp->family);
+    count = batch_receive(batch, udp->fd, udp->family, &udp->forecast);
     if (count < 0) {
         return would_block(count) ? 0 : tell_error(udp, count, false);
     }
@@ -651,6 +652,7 @@ open_udp(Loop *loop,
     }
     udp->fd = -1;
     udp->endpoint.fd = -1;
+    udp->forecast.next = 1;
     if (endpoint_adopt(&udp->endpoint, loop->st, sock) < 0) {
         Py_DECREF(udp);
         return NULL;
