@@ -798,6 +798,25 @@ is_closed_meth(PyObject *self, PyObject *Py_UNUSED(ignored))
     return PyBool_FromLong(CAST(Loop, self)->closed);
 }
 
+/* {"loop": loop}: new reference, or NULL. It is kept while the loop runs, and
+ * is alive anyway: at other times it would keep alive what nobody holds. Not
+ * without a GIL: there any thread may come here. */
+static PyObject *
+make_future_kwargs(Loop *loop)
+{
+    PyObject *kwargs = PyDict_New();
+
+    if (kwargs != NULL &&
+        PyDict_SetItem(
+            kwargs, loop->st->names[NAME_loop], (PyObject *)loop) < 0) {
+        Py_CLEAR(kwargs);
+    }
+    if (loop->border.running && !COMPAT_FREE_THREADED) {
+        Py_XSETREF(loop->future_kwargs, Py_XNewRef(kwargs));
+    }
+    return kwargs;
+}
+
 PyDoc_STRVAR(create_future_doc,
              "create_future($self, /)\n--\n\n"
              "Return a new future of this loop.");
@@ -805,16 +824,17 @@ PyDoc_STRVAR(create_future_doc,
 static PyObject *
 create_future_meth(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
-    State *st = CAST(Loop, self)->st;
-    PyObject *kwargs = PyDict_New();
+    Loop *loop = CAST(Loop, self);
+    PyObject *kwargs = loop->future_kwargs == NULL
+                           ? make_future_kwargs(loop)
+                           : Py_NewRef(loop->future_kwargs);
     PyObject *future = NULL;
 
-    if (kwargs != NULL &&
-        PyDict_SetItem(kwargs, st->names[NAME_loop], self) == 0) {
+    if (kwargs != NULL) {
         future = PyObject_VectorcallDict(
-            st->objects[OBJECT_FUTURE], NULL, 0, kwargs);
+            loop->st->objects[OBJECT_FUTURE], NULL, 0, kwargs);
+        Py_DECREF(kwargs);
     }
-    Py_XDECREF(kwargs);
     return future;
 }
 
@@ -1039,6 +1059,7 @@ loop_tp_traverse(PyObject *self, visitproc visit, void *arg)
     Py_VISIT(Py_TYPE(self));
     Py_VISIT(loop->border.context);
     Py_VISIT(loop->border.fatal);
+    Py_VISIT(loop->future_kwargs);
     for (Handle *h = loop->registry.first; h != NULL; h = h->next) {
         Py_VISIT(h);
     }
@@ -1065,6 +1086,7 @@ loop_tp_clear(PyObject *self)
 
     Py_CLEAR(loop->border.context);
     Py_CLEAR(loop->border.fatal);
+    Py_CLEAR(loop->future_kwargs);
     return 0;
 }
 

@@ -41,6 +41,9 @@ typedef struct Loop {
     Handle **owners; /* borrowed, by fd: whose it is; see loop_owner */
     size_t owners_allocated;
 
+    PyObject *future_kwargs; /* owned: {"loop": this}, for create_future() of
+                                a loop that runs; or NULL */
+
     char *read_buffer; /* owned: LOOP_READ_BUFFER bytes */
     LoopSpare spares[2];
     void *datagrams; /* owned: raw, what udp.c receives into; or NULL */

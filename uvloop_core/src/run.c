@@ -159,6 +159,7 @@ run_loop(Loop *loop)
     }
     loop->stopping = false;
     loop->border.running = false;
+    Py_CLEAR(loop->future_kwargs);
     ready_settle(&loop->ready);
     timers_settle(&loop->timers);
     poll_settle(&loop->poll);
