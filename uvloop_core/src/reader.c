@@ -10,9 +10,9 @@
 static PyObject *
 get(State *st, PyObject *object, NameIndex name)
 {
-    PyObject *value = NULL;
+    PyObject *value = PyObject_GetAttr(object, st->names[name]);
 
-    if (PyObject_GetOptionalAttr(object, st->names[name], &value) < 0) {
+    if (value == NULL) {
         PyErr_Clear(); /* data_received meets it, too */
     }
     return value;
