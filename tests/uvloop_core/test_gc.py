@@ -396,6 +396,22 @@ def test_a_closed_loop_is_collected(cycle, debug):
     assert [ref() for ref in refs] == [None, None]
 
 
+def test_a_loop_that_made_futures_goes_without_the_collector():
+    loop = new_loop()
+    ref = weakref.ref(loop)
+    loop.create_future()
+    loop.call_soon(loop.create_future)
+    run_turns(loop, 2)
+    loop.close()
+
+    gc.disable()
+    try:
+        del loop
+        assert ref() is None
+    finally:
+        gc.enable()
+
+
 @pytest.mark.parametrize('cycle', CYCLES)
 def test_a_closed_loop_keeps_nothing_of_what_it_was_given(cycle):
     loop, thing = new_loop(), Thing()

@@ -811,7 +811,7 @@ make_future_kwargs(Loop *loop)
             kwargs, loop->st->names[NAME_loop], (PyObject *)loop) < 0) {
         Py_CLEAR(kwargs);
     }
-    if (loop->border.running && !COMPAT_FREE_THREADED) {
+    if (border_is_running(&loop->border) && !COMPAT_FREE_THREADED) {
         Py_XSETREF(loop->future_kwargs, Py_XNewRef(kwargs));
     }
     return kwargs;
