@@ -807,8 +807,8 @@ make_future_kwargs(Loop *loop)
     PyObject *kwargs = PyDict_New();
 
     if (kwargs != NULL &&
-        PyDict_SetItem(
-            kwargs, loop->st->names[NAME_loop], (PyObject *)loop) < 0) {
+        PyDict_SetItem(kwargs, loop->st->names[NAME_loop], (PyObject *)loop) <
+            0) {
         Py_CLEAR(kwargs);
     }
     if (border_is_running(&loop->border) && !COMPAT_FREE_THREADED) {

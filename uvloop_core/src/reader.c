@@ -29,9 +29,9 @@ is_own(State *st, PyObject *object, NameIndex name, ObjectIndex function)
     if (method != NULL && PyMethod_Check(method)) {
         PyObject *found = PyMethod_GET_FUNCTION(method);
 
-        own = found == st->objects[function] && PyFunction_Check(found) &&
-              PyFunction_GET_GLOBALS(found) ==
-                  st->objects[OBJECT_STREAMS_NAMES];
+        own =
+            found == st->objects[function] && PyFunction_Check(found) &&
+            PyFunction_GET_GLOBALS(found) == st->objects[OBJECT_STREAMS_NAMES];
     }
     Py_XDECREF(method);
     return own;

@@ -90,7 +90,7 @@ static const char *const name_texts[NAME_COUNT] = {
 typedef struct {
     const char *module;
     const char *name;
-    const char *method; /* of the class of that name; NULL: the object itself */
+    const char *method; /* of that class; NULL: the object itself */
 } Import;
 
 static const Import imports[OBJECT_COUNT] = {
