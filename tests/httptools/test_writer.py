@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import email.utils
+import re
 import time
 
 import pytest
@@ -112,6 +113,13 @@ def test_no_body_leaves_the_framing_to_the_headers() -> None:
 def test_reason(status: int, reason: bytes) -> None:
     assert text(status).startswith(b'HTTP/1.1 %d %s\r\n' % (status, reason))
     assert text(status, reason=b'Mine') == b'HTTP/1.1 %d Mine\r\n\r\n' % status
+
+
+def test_every_status_has_a_line() -> None:
+    for status in range(100, 1000):
+        line = text(status).partition(b'\r\n')[0]
+
+        assert re.fullmatch(rb"HTTP/1\.1 %d [\w' -]*" % status, line)
 
 
 BAD_VALUES = [b'a\r\nX: y', b'a\n', b'\r', b'a\0b', b'\x7f', b'\x01']
