@@ -1,13 +1,14 @@
 /* chars.h - which bytes may stand where in a head, and how far they go.
  *
- * Each function gives the first byte from `at` to `end` that is not of its
- * class. They look at 16 bytes together where there are so many.
+ * Each chars_skip function gives the first byte from `at` to `end` that is not
+ * of its class. They look at 16 bytes together where there are so many.
  */
 #ifndef HTTPTOOLS_CHARS_H
 #define HTTPTOOLS_CHARS_H
 
 #include "compat.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #ifdef __SSE2__
@@ -21,6 +22,23 @@ enum {
     CHARS_TARGET = 1 << 2 /* visible, but for '#', which llhttp counts */
 };
 extern const uint8_t CHARS[256];
+
+/* memcmp() == 0, without the call for what is as short as most tokens are. */
+static inline bool
+chars_equal(const char *a, const char *b, size_t len)
+{
+    uint64_t first[2];
+    uint64_t last[2];
+
+    if (len < 8 || len > 16) {
+        return memcmp(a, b, len) == 0;
+    }
+    memcpy(&first[0], a, 8);
+    memcpy(&first[1], b, 8);
+    memcpy(&last[0], a + len - 8, 8); /* the two may overlap */
+    memcpy(&last[1], b + len - 8, 8);
+    return first[0] == first[1] && last[0] == last[1];
+}
 
 static inline const char *
 chars_skip(const char *at, const char *end, unsigned wanted)
@@ -41,16 +59,17 @@ chars_between(__m128i bytes, char first, char last)
         _mm_cmplt_epi8(bytes, _mm_set1_epi8((char)(last + 1))));
 }
 
-/* A bit for each byte that ends it; in a name what is rare seems to. */
+/* A bit for each byte that ends it; in a name what is rare seems to: all but
+ * letters and '-'. */
 static inline unsigned
 chars_end_name(__m128i bytes)
 {
     __m128i letters =
         chars_between(_mm_or_si128(bytes, _mm_set1_epi8(0x20)), 'a', 'z');
-    __m128i others = _mm_or_si128(chars_between(bytes, '0', '9'),
-                                  _mm_cmpeq_epi8(bytes, _mm_set1_epi8('-')));
+    __m128i hyphens = _mm_cmpeq_epi8(bytes, _mm_set1_epi8('-'));
 
-    return (unsigned)_mm_movemask_epi8(_mm_or_si128(letters, others)) ^ 0xffff;
+    return (unsigned)_mm_movemask_epi8(_mm_or_si128(letters, hyphens)) ^
+           0xffff;
 }
 
 static inline unsigned

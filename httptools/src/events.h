@@ -135,7 +135,6 @@ typedef struct {
     bool in_name;          /* of a chunk extension; pieces follow */
     bool in_value;
     bool pausing;      /* a callback asked for it */
-    unsigned taken;    /* parts of a scanned head, so far */
     unsigned replay;   /* hooks that are mute, see feed.c */
     int replay_answer; /* of the last of them */
     bool relaxed;      /* LENIENT_HEADER_VALUE_RELAXED, which is set from it */

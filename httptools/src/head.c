@@ -1,5 +1,7 @@
 #include "head.h"
 
+#include "chars.h"
+
 enum {
     CAPACITY_MIN = 16
 };
@@ -32,7 +34,7 @@ static inline bool
 is_bytes(PyObject *bytes, const char *at, size_t len)
 {
     return (size_t)PyBytes_GET_SIZE(bytes) == len &&
-           memcmp(PyBytes_AS_STRING(bytes), at, len) == 0;
+           chars_equal(PyBytes_AS_STRING(bytes), at, len);
 }
 
 /* (name, value), or NULL with MemoryError. */

@@ -132,18 +132,15 @@ scan_header(ScanHead *head,
     at = stop + 1;
     at += *at == ' ';
     stop = chars_skip_value(at, end);
-    /* More whitespace, an empty value, the end of the data in it, or a line
-     * that goes on in the next one: not ordinary. */
-    if (stop == at || *at == ' ' || *at == '\t' || end - stop < 3 ||
-        stop[0] != '\r' || stop[1] != '\n' || stop[2] == ' ' ||
-        stop[2] == '\t') {
+    /* More whitespace, an empty value, or the end of the data in it: not
+     * ordinary. Nor is a line that goes on in the next: that has no name. */
+    if ((unsigned char)*at <= ' ' || end - stop < 3 || stop[0] != '\r' ||
+        stop[1] != '\n') {
         return NULL;
     }
     header->value = at;
     header->value_len = (size_t)(stop - at);
     header->flags = 0;
-    head->longest_name = Py_MAX(head->longest_name, header->name_len);
-    head->longest_value = Py_MAX(head->longest_value, header->value_len);
     return scan_meaning(head, header, seen) ? stop + 2 : NULL;
 }
 
@@ -167,7 +164,6 @@ scan_request(ScanHead *head, const char *data, const char *data_end)
     }
     head->minor = (uint8_t)(stop[8] - '0');
     head->count = 0;
-    head->longest_name = head->longest_value = 0;
     head->content_length = 0;
     at = stop + 11;
     while (*at != '\r') {

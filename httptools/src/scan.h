@@ -33,8 +33,6 @@ typedef struct {
     uint8_t method; /* llhttp's number */
     uint8_t minor;  /* of HTTP/1.x */
     size_t count;   /* of headers */
-    size_t longest_name;
-    size_t longest_value;
     uint64_t content_length;
     const char *target;
     size_t target_len;

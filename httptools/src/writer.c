@@ -49,8 +49,8 @@ typedef struct {
     Py_ssize_t count;       /* of parts */
     size_t length;          /* of the body */
     bool is_fixed;          /* all parts are exact bytes */
-    bool has_date;     /* or is not to have one */
-    bool has_framing;  /* among the headers */
+    bool has_date;          /* or is not to have one */
+    bool has_framing;       /* among the headers */
     bool chunked;
 } Response;
 
@@ -218,8 +218,8 @@ freeze_pairs(PyObject *headers)
     for (Py_ssize_t i = 0; pairs != NULL && i < count; i++) {
         PyObject *header = PyTuple_GET_ITEM(headers, i);
 
-        header = PyList_Check(header) ? PyList_AsTuple(header)
-                                      : Py_NewRef(header);
+        header =
+            PyList_Check(header) ? PyList_AsTuple(header) : Py_NewRef(header);
         if (header == NULL) {
             Py_CLEAR(pairs);
             break;

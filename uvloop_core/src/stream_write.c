@@ -818,10 +818,8 @@ write_line(Stream *stream, PyObject *line)
     int err = 0;
 
     Py_INCREF(line);
-    err = write_memory(stream,
-                       line,
-                       PyBytes_AS_STRING(line),
-                       (size_t)PyBytes_GET_SIZE(line));
+    err = write_memory(
+        stream, line, PyBytes_AS_STRING(line), (size_t)PyBytes_GET_SIZE(line));
     Py_DECREF(line);
     return err;
 }
