@@ -121,7 +121,6 @@ typedef struct {
     uint64_t chunk;        /* size of the current chunk */
     unsigned seen;         /* bits of HEADER_ constants, of this message */
     int kind;              /* of the body, a BODY_ constant */
-    bool has_limits;       /* or spaces to refuse */
     bool wants_headers;    /* pieces of names and values are kept */
     bool finishes_headers; /* each is looked at when it is whole */
     bool ended;            /* feed_eof() was called */

@@ -125,7 +125,7 @@ is_within_limits(const Events *events, const ScanHead *head, const char *data)
     if (events_position(events, data) > events->quiet_end) {
         return false; /* behind so many empty lines */
     }
-    return !events->has_limits ||
+    return !events->policy.has_limits ||
            (events_position(events, head->end) <= events->phase_end &&
             head->target_len <= limits[LIMIT_URL] &&
             has_short_headers(limits, head));
