@@ -10,6 +10,8 @@
 enum {
     JOINED_MAX = 16384, /* a body up to this is copied behind the head */
     ADDED_MAX = 64,     /* a line that we make */
+    SPARE_MIN = 1000,   /* glibc's malloc is quick up to about this */
+    SPARE_MAX = 32768,  /* what is kept, at most */
     SIZE_DIGITS = 20
 };
 
@@ -89,13 +91,13 @@ put_date(State *st, char *at)
     static const char days[] = "SunMonTueWedThuFriSat";
     static const char months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
     time_t now = time(NULL);
-    bool is_mine = claim_take(&st->date_busy);
+    bool is_mine = claim_take(&st->busy);
     char line[STATE_DATE_LEN + 1];
     struct tm t;
 
     if (is_mine && st->date_second == now) {
         at = put(at, st->date, STATE_DATE_LEN);
-        claim_drop(&st->date_busy);
+        claim_drop(&st->busy);
         return at;
     }
     (void)gmtime_r(&now, &t); /* a year of more than 4 digits is far off */
@@ -112,7 +114,7 @@ put_date(State *st, char *at)
     if (is_mine) {
         memcpy(st->date, line, STATE_DATE_LEN);
         st->date_second = now;
-        claim_drop(&st->date_busy);
+        claim_drop(&st->busy);
     }
     return put(at, line, STATE_DATE_LEN);
 }
@@ -387,6 +389,34 @@ put_added(const Response *response, char *at)
     return PUT(at, "\r\n");
 }
 
+/* Bytes to be filled in. The last ones are used again if nobody has them any
+ * more, as those of a read are: malloc and free take longer than to write a
+ * short response. New reference, or NULL. */
+static PyObject *
+make_bytes(State *st, size_t size)
+{
+    bool is_mine =
+        size >= SPARE_MIN && size <= SPARE_MAX && claim_take(&st->busy);
+    PyObject *bytes;
+
+    if (is_mine && size <= st->spare_size && size > st->spare_size / 2 &&
+        bytes_is_ours(st->spare)) {
+        bytes = Py_NewRef(st->spare);
+        bytes_recycle(bytes, (Py_ssize_t)size);
+    }
+    else {
+        bytes = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)size);
+        if (is_mine && bytes != NULL) {
+            Py_XSETREF(st->spare, Py_NewRef(bytes));
+            st->spare_size = size;
+        }
+    }
+    if (is_mine) {
+        claim_drop(&st->busy);
+    }
+    return bytes;
+}
+
 /* The head, and the body behind it if it is to be joined. `size` is that of
  * the given headers and the reason. New reference, or NULL. */
 static PyObject *
@@ -402,7 +432,7 @@ make_head(const Response *response, size_t size, bool is_joined)
     assert(start_len <= sizeof(start) && added_len <= sizeof(added));
     size += start_len + sizeof("\r\n") - 1 + added_len;
     size += is_joined ? response->length : 0;
-    head = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)size);
+    head = make_bytes(response->st, size);
     if (head == NULL) {
         return NULL;
     }

@@ -43,6 +43,22 @@ def test_small_response_is_one_buffer() -> None:
     ]
 
 
+@pytest.mark.parametrize('hold', [bytes, memoryview, bytes.decode])
+def test_a_response_that_is_held_stays_as_it_is(hold: object) -> None:
+    held = hold(build_response(200, (), b'a' * 2000, date=False)[0])
+    again = build_response(200, (), b'b' * 2000, date=False)[0]
+
+    assert held == hold(text(200, (), b'a' * 2000))
+    assert again == text(200, (), b'b' * 2000)
+
+
+def test_a_response_in_the_memory_of_another_has_its_own_hash() -> None:
+    before = hash(build_response(200, (), b'a' * 2000, date=False)[0])
+    after = build_response(200, (), b'b' * 1999, date=False)[0]
+
+    assert hash(after) == hash(bytes(bytearray(after))) != before
+
+
 def test_large_body_is_a_buffer_of_its_own() -> None:
     body = b'x' * 100_000
 
