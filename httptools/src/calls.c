@@ -160,6 +160,18 @@ look_at_header(Events *events, unsigned header, const char *at, size_t len)
     return 0;
 }
 
+/* Whether look_at_header does anything. */
+static inline bool
+has_meaning(unsigned switches, unsigned header)
+{
+    unsigned kind = header & HEADER_MASK;
+
+    if (switches & REJECT_ANY_HEADER) {
+        return header != HEADER_OTHER || (switches & REJECT_OBS_TEXT);
+    }
+    return kind == HEADER_EXPECT || kind == HEADER_UPGRADE;
+}
+
 static size_t
 without_ows(const char *value, size_t len)
 {
@@ -204,7 +216,7 @@ calls_gather_header(Events *events,
                  &header) < 0) {
         return -1;
     }
-    if ((header != HEADER_OTHER || (switches & REJECT_OBS_TEXT)) &&
+    if (has_meaning(switches, header) &&
         look_at_header(events, header, value, len)) {
         return HPE_USER;
     }
