@@ -107,8 +107,8 @@ static bool
 has_short_headers(const size_t *limits, const ScanHead *head)
 {
     for (size_t i = 0; i < head->count; i++) {
-        if (head->headers[i].name_len > limits[LIMIT_HEADER_NAME] ||
-            head->headers[i].value_len > limits[LIMIT_HEADER_VALUE]) {
+        if (head->headers[i].text.name_len > limits[LIMIT_HEADER_NAME] ||
+            head->headers[i].text.value_len > limits[LIMIT_HEADER_VALUE]) {
             return false;
         }
     }
@@ -171,26 +171,21 @@ take_header(Events *events,
             const ScanHeader *header,
             size_t last)
 {
-    const char *name = header->name;
-    const char *value = header->value;
+    const HeaderText *text = &header->text;
 
     if (events->is_batch) { /* the others do nothing */
         understand(&events->llhttp, head, header);
-        return !stops(
-            events,
-            last,
-            calls_gather_header(
-                events, name, header->name_len, value, header->value_len));
+        return !stops(events, last, calls_gather_header(events, *text));
     }
     if (stops(events,
               last - 2,
-              calls_take_name(events, name, header->name_len))) {
+              calls_take_name(events, text->name, text->name_len))) {
         return false;
     }
     understand(&events->llhttp, head, header);
     return !stops(events,
                   last - 1,
-                  calls_take_value(events, value, header->value_len)) &&
+                  calls_take_value(events, text->value, text->value_len)) &&
            !stops(events,
                   last,
                   events->finishes_headers ? calls_finish_header(events)

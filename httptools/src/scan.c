@@ -67,11 +67,11 @@ scan_length(ScanHead *head, const ScanHeader *header)
 {
     uint64_t length = 0;
 
-    if (header->value_len > 18) {
+    if (header->text.value_len > 18) {
         return false;
     }
-    for (size_t i = 0; i < header->value_len; i++) {
-        unsigned digit = (unsigned)(unsigned char)header->value[i] - '0';
+    for (size_t i = 0; i < header->text.value_len; i++) {
+        unsigned digit = (unsigned)(unsigned char)header->text.value[i] - '0';
 
         if (digit > 9) {
             return false;
@@ -87,8 +87,8 @@ scan_length(ScanHead *head, const ScanHeader *header)
 static bool
 scan_meaning(ScanHead *head, ScanHeader *header, unsigned seen)
 {
-    const char *name = header->name;
-    size_t len = header->name_len;
+    const char *name = header->text.name;
+    size_t len = header->text.name_len;
 
     switch (len) {
     case sizeof("upgrade") - 1:
@@ -98,7 +98,8 @@ scan_meaning(ScanHead *head, ScanHeader *header, unsigned seen)
             return true;
         }
         header->flags = F_CONNECTION_KEEP_ALIVE;
-        return is_word(header->value, header->value_len, "keep-alive");
+        return is_word(
+            header->text.value, header->text.value_len, "keep-alive");
     case sizeof("content-length") - 1:
         if (!is_word(name, len, "content-length")) {
             return true;
@@ -127,8 +128,8 @@ scan_header(ScanHead *head,
     if (stop == at || end - stop < 4 || *stop != ':') {
         return NULL;
     }
-    header->name = at;
-    header->name_len = (size_t)(stop - at);
+    header->text.name = at;
+    header->text.name_len = (size_t)(stop - at);
     at = stop + 1;
     at += *at == ' ';
     stop = chars_skip_value(at, end);
@@ -138,8 +139,8 @@ scan_header(ScanHead *head,
         stop[1] != '\n') {
         return NULL;
     }
-    header->value = at;
-    header->value_len = (size_t)(stop - at);
+    header->text.value = at;
+    header->text.value_len = (size_t)(stop - at);
     header->flags = 0;
     return scan_meaning(head, header, seen) ? stop + 2 : NULL;
 }
