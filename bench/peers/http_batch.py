@@ -12,13 +12,14 @@ from typing import Any
 
 import httptools
 from __main__ import body_of, serve_protocol
+from httptools import KEEP_ALIVE, HttpRequestParser, build_response
 
 TYPE = ((b'Content-Type', b'application/octet-stream'),)
 
 
 class Http(asyncio.Protocol):
     def __init__(self) -> None:
-        parser = httptools.HttpRequestParser(self)
+        parser = HttpRequestParser(self)
         self.data_received = parser.feed_data  # type: ignore[method-assign]
 
     def connection_made(self, transport: Any) -> None:
@@ -35,20 +36,18 @@ class Http(asyncio.Protocol):
         flags: int,
     ) -> None:
         body = body_of(target)
-        answer = httptools.build_response(
+        answer = build_response(
             200 if body is not None else 404,
             TYPE,
             body or b'',
             date=False,
         )
         self.transport.writelines(answer)
-        if not flags & httptools.KEEP_ALIVE:
+        if not flags & KEEP_ALIVE:
             self.transport.close()
 
     def on_parse_error(self, error: Exception) -> None:
-        self.transport.writelines(
-            httptools.build_response(400, body=b'', date=False)
-        )
+        self.transport.writelines(build_response(400, body=b'', date=False))
         self.transport.close()
 
 

@@ -160,6 +160,18 @@ look_at_header(Events *events, unsigned header, const char *at, size_t len)
     return 0;
 }
 
+/* Whether look_at_header does anything. */
+static inline bool
+has_meaning(unsigned switches, unsigned header)
+{
+    unsigned kind = header & HEADER_MASK;
+
+    if (switches & REJECT_ANY_HEADER) {
+        return header != HEADER_OTHER || (switches & REJECT_OBS_TEXT);
+    }
+    return kind == HEADER_EXPECT || kind == HEADER_UPGRADE;
+}
+
 static size_t
 without_ows(const char *value, size_t len)
 {
@@ -181,31 +193,24 @@ gathers_headers(const Events *events)
 
 /* A header for on_request or on_trailers is complete. */
 int
-calls_gather_header(Events *events,
-                    const char *name,
-                    size_t name_len,
-                    const char *value,
-                    size_t len)
+calls_gather_header(Events *events, HeaderText text)
 {
     unsigned switches = events->policy.switches;
     unsigned header;
 
     if (switches & STRIP_OWS) {
-        len = without_ows(value, len);
+        text.value_len = without_ows(text.value, text.value_len);
     }
     events->headers++;
     if (head_add(&events->head,
                  events->st,
-                 name,
-                 name_len,
-                 value,
-                 len,
+                 &text,
                  (switches & LOWER_NAMES) != 0,
                  &header) < 0) {
         return -1;
     }
-    if ((header != HEADER_OTHER || (switches & REJECT_OBS_TEXT)) &&
-        look_at_header(events, header, value, len)) {
+    if (has_meaning(switches, header) &&
+        look_at_header(events, header, text.value, text.value_len)) {
         return HPE_USER;
     }
     return calls_answer(events);
@@ -217,24 +222,22 @@ calls_finish_header(Events *events)
 {
     Spans *header = &events->header;
     unsigned switches = events->policy.switches;
-    const char *name = spans_name(header);
-    const char *value = spans_value(header);
+    HeaderText text = spans_text(header);
     unsigned kind;
     int err;
 
     if (gathers_headers(events)) {
-        err = calls_gather_header(
-            events, name, header->name_len, value, header->value_len);
+        err = calls_gather_header(events, text);
         spans_reset(header);
         return err;
     }
     if (switches & STRIP_OWS) {
-        header->value_len = without_ows(value, header->value_len);
+        header->value_len = without_ows(text.value, text.value_len);
     }
     events->headers++;
     Py_XDECREF(
-        state_header_name(events->st, name, header->name_len, true, &kind));
-    if (look_at_header(events, kind, value, header->value_len)) {
+        state_header_name(events->st, text.name, text.name_len, true, &kind));
+    if (look_at_header(events, kind, text.value, header->value_len)) {
         return HPE_USER;
     }
     /* Else it waits, see take_name. */

@@ -32,11 +32,7 @@ int calls_complete_message(Events *events);
 
 /* The last three steps of a header in one, if the protocol wants its head in
  * one call. */
-int calls_gather_header(Events *events,
-                        const char *name,
-                        size_t name_len,
-                        const char *value,
-                        size_t len);
+int calls_gather_header(Events *events, HeaderText text);
 
 void calls_set_on_error(Events *events, PyObject *on_error);
 

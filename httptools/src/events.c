@@ -142,8 +142,13 @@ static void
 release_callbacks(Callback *callbacks)
 {
     for (int i = 0; i < CALLBACK_COUNT; i++) {
-        Py_CLEAR(callbacks[i].function);
-        Py_CLEAR(callbacks[i].receiver);
+        Callback callback = callbacks[i];
+
+        if (callback.function != NULL) {
+            callbacks[i] = (Callback){NULL, NULL};
+            Py_DECREF(callback.function);
+            Py_XDECREF(callback.receiver);
+        }
     }
 }
 
@@ -267,26 +272,16 @@ events_bind(Events *events,
             Policy *policy)
 {
     Callback found[CALLBACK_COUNT] = {{NULL, NULL}};
+    Callback old[CALLBACK_COUNT];
     Policy old_policy = events->policy;
 
     if (find_callbacks(events->st->objects, protocol, type, found) < 0) {
         release_callbacks(found);
         return -1;
     }
-    for (int i = 0; i < CALLBACK_COUNT; i++) {
-        Callback old = events->callbacks[i];
-
-        events->callbacks[i] = found[i];
-        found[i] = old;
-    }
+    memcpy(old, events->callbacks, sizeof(old));
+    memcpy(events->callbacks, found, sizeof(found));
     events->policy = *policy;
-    events->has_limits = (policy->switches & REJECT_SPACES) != 0;
-    for (int i = 0; i < LIMIT_COUNT; i++) {
-        if (i != LIMIT_CHUNK_EXTENSIONS && i != LIMIT_BODY &&
-            policy->limits[i] != (size_t)NO_LIMIT) {
-            events->has_limits = true;
-        }
-    }
     events->is_batch = events->callbacks[CALLBACK_REQUEST].function != NULL;
     events->finishes_headers =
         events->is_batch || policy->looks_at_headers ||
@@ -299,7 +294,7 @@ events_bind(Events *events,
     events->llhttp.lenient_flags = 0;
     events->relaxed = false;
     events_reset(events);
-    release_callbacks(found); /* last: it may run Python code */
+    release_callbacks(old); /* last: it may run Python code */
     policy_clear(&old_policy);
     return 0;
 }

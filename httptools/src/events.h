@@ -121,7 +121,6 @@ typedef struct {
     uint64_t chunk;        /* size of the current chunk */
     unsigned seen;         /* bits of HEADER_ constants, of this message */
     int kind;              /* of the body, a BODY_ constant */
-    bool has_limits;       /* or spaces to refuse */
     bool wants_headers;    /* pieces of names and values are kept */
     bool finishes_headers; /* each is looked at when it is whole */
     bool ended;            /* feed_eof() was called */
@@ -135,7 +134,6 @@ typedef struct {
     bool in_name;          /* of a chunk extension; pieces follow */
     bool in_value;
     bool pausing;      /* a callback asked for it */
-    unsigned taken;    /* parts of a scanned head, so far */
     unsigned replay;   /* hooks that are mute, see feed.c */
     int replay_answer; /* of the last of them */
     bool relaxed;      /* LENIENT_HEADER_VALUE_RELAXED, which is set from it */

@@ -103,6 +103,18 @@ may_scan(const Events *events)
            !(llhttp->lenient_flags & ~SCAN_LENIENCIES);
 }
 
+static bool
+has_short_headers(const size_t *limits, const ScanHead *head)
+{
+    for (size_t i = 0; i < head->count; i++) {
+        if (head->headers[i].text.name_len > limits[LIMIT_HEADER_NAME] ||
+            head->headers[i].text.value_len > limits[LIMIT_HEADER_VALUE]) {
+            return false;
+        }
+    }
+    return head->count <= limits[LIMIT_HEADERS];
+}
+
 /* Whether no limit is met in this head. One that is is for llhttp: its hooks
  * tell where. */
 static bool
@@ -113,21 +125,33 @@ is_within_limits(const Events *events, const ScanHead *head, const char *data)
     if (events_position(events, data) > events->quiet_end) {
         return false; /* behind so many empty lines */
     }
-    return !events->has_limits ||
+    return !events->policy.has_limits ||
            (events_position(events, head->end) <= events->phase_end &&
             head->target_len <= limits[LIMIT_URL] &&
-            head->count <= limits[LIMIT_HEADERS] &&
-            head->longest_name <= limits[LIMIT_HEADER_NAME] &&
-            head->longest_value <= limits[LIMIT_HEADER_VALUE]);
+            has_short_headers(limits, head));
 }
 
-/* Note the answer of what stands for a hook; true: stop. */
+/* The hooks that llhttp would call for a head that llhttp is to be run over
+ * up to one of them, counted from 1: those before the headers, three for each
+ * header, and two. */
+enum {
+    HOOK_MESSAGE_BEGIN = 1,
+    HOOK_URL,
+    HOOK_URL_COMPLETE,
+    HOOKS_BEFORE_HEADERS = HOOK_URL_COMPLETE,
+    HOOKS_OF_HEADER = 3
+};
+
+/* Whether what stands for a hook has answered that it is to stop there. */
 static inline bool
-stops(Events *events, int hook_answer)
+stops(Events *events, size_t hook, int answer)
 {
-    events->taken++;
-    events->replay_answer = hook_answer;
-    return hook_answer != 0;
+    if (answer == 0) {
+        return false;
+    }
+    events->replay = (unsigned)hook;
+    events->replay_answer = answer;
+    return true;
 }
 
 /* What a header means to llhttp, between its name and its value. */
@@ -140,43 +164,47 @@ understand(llhttp_t *llhttp, const ScanHead *head, const ScanHeader *header)
     }
 }
 
+/* Its three hooks, of which the last one is `last`. */
+static inline bool
+take_header(Events *events,
+            const ScanHead *head,
+            const ScanHeader *header,
+            size_t last)
+{
+    const HeaderText *text = &header->text;
+
+    if (events->is_batch) { /* the others do nothing */
+        understand(&events->llhttp, head, header);
+        return !stops(events, last, calls_gather_header(events, *text));
+    }
+    if (stops(events,
+              last - 2,
+              calls_take_name(events, text->name, text->name_len))) {
+        return false;
+    }
+    understand(&events->llhttp, head, header);
+    return !stops(events,
+                  last - 1,
+                  calls_take_value(events, text->value, text->value_len)) &&
+           !stops(events,
+                  last,
+                  events->finishes_headers ? calls_finish_header(events)
+                                           : calls_answer(events));
+}
+
 static bool
 take_headers(Events *events, const ScanHead *head)
 {
-    llhttp_t *llhttp = &events->llhttp;
+    size_t hook = HOOKS_BEFORE_HEADERS;
 
     for (size_t i = 0; i < head->count; i++) {
         const ScanHeader *header = &head->headers[i];
-        const char *name = header->name;
-        const char *value = header->value;
 
+        hook += HOOKS_OF_HEADER;
         if (!events->wants_headers) {
-            events->taken += 3; /* three hooks that do nothing */
-            understand(llhttp, head, header);
-            continue;
+            understand(&events->llhttp, head, header);
         }
-        if (events->is_batch) {
-            events->taken += 2; /* its name and its value do nothing */
-            understand(llhttp, head, header);
-            if (stops(events,
-                      calls_gather_header(events,
-                                          name,
-                                          header->name_len,
-                                          value,
-                                          header->value_len))) {
-                return false;
-            }
-            continue;
-        }
-        if (stops(events, calls_take_name(events, name, header->name_len))) {
-            return false;
-        }
-        understand(llhttp, head, header);
-        if (stops(events,
-                  calls_take_value(events, value, header->value_len)) ||
-            stops(events,
-                  events->finishes_headers ? calls_finish_header(events)
-                                           : calls_answer(events))) {
+        else if (!take_header(events, head, header, hook)) {
             return false;
         }
     }
@@ -189,16 +217,20 @@ static bool
 take_head(Events *events, const ScanHead *head)
 {
     llhttp_t *llhttp = &events->llhttp;
+    size_t hook = HOOKS_BEFORE_HEADERS + HOOKS_OF_HEADER * head->count;
 
     llhttp->finish = HTTP_FINISH_UNSAFE;
     llhttp->content_length = 0;
-    if (stops(events, calls_begin_message(events))) {
+    if (stops(events, HOOK_MESSAGE_BEGIN, calls_begin_message(events))) {
         return false;
     }
     llhttp->method = head->method;
     if (stops(events,
+              HOOK_URL,
               calls_take_url(events, head->target, head->target_len)) ||
-        stops(events, calls_finish_start(events, CALLBACK_URL))) {
+        stops(events,
+              HOOK_URL_COMPLETE,
+              calls_finish_start(events, CALLBACK_URL))) {
         return false;
     }
     llhttp->http_major = 1;
@@ -207,20 +239,22 @@ take_head(Events *events, const ScanHead *head)
         return false;
     }
     llhttp->upgrade = 0;
-    if (stops(events, calls_complete_head(events))) {
+    if (stops(events, hook + 1, calls_complete_head(events))) {
         return false;
     }
-    if (llhttp__after_headers_complete(
-            llhttp, (const Byte *)head->end, NULL) == BODY_LENGTH) {
+    if (events->kind == BODY_LENGTH) {
+        events_enter_phase(events, PHASE_BODY, head->end);
         llhttp->_current = events->st->at_body;
         return true;
     }
-    if (stops(events, calls_complete_message(events))) {
+    if (stops(events, hook + 2, calls_complete_message(events))) {
         return false;
     }
-    (void)llhttp__after_message_complete(
-        llhttp, (const Byte *)head->end, NULL); /* 1: scan_request said so */
+    /* Another message may follow: scan_request() said so. */
+    llhttp->finish = HTTP_FINISH_SAFE;
+    llhttp->flags = 0;
     llhttp->initial_message_completed = 1;
+    events_enter_phase(events, PHASE_HEAD, head->end);
     return true;
 }
 
@@ -236,7 +270,6 @@ catch_up(Events *events, const char *data, const char *end)
     llhttp->flags = 0;
     llhttp->content_length = 0;
     llhttp->finish = HTTP_FINISH_SAFE;
-    events->replay = events->taken;
     err = events->st->execute(llhttp, data, end);
     assert(events->replay == 0 && err != HPE_OK);
     guard_hear(events, llhttp->error_pos); /* if it is to go on from there */
@@ -252,7 +285,6 @@ parse(Events *events, const char *data, const char *end)
 
     while (may_scan(events) && scan_request(&head, data, end) &&
            is_within_limits(events, &head, data)) {
-        events->taken = 0;
         if (!take_head(events, &head)) {
             return catch_up(events, data, end);
         }

@@ -57,7 +57,8 @@ guard_refuses(Events *events,
               const Byte *endp,
               int (*check)(Events *, const Byte *, const Byte *))
 {
-    if (events->has_limits || events_position(events, p) > events->quiet_end) {
+    if (events->policy.has_limits ||
+        events_position(events, p) > events->quiet_end) {
         if (check(events, p, endp)) {
             return HPE_USER;
         }

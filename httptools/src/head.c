@@ -1,5 +1,7 @@
 #include "head.h"
 
+#include "chars.h"
+
 enum {
     CAPACITY_MIN = 16
 };
@@ -32,7 +34,7 @@ static inline bool
 is_bytes(PyObject *bytes, const char *at, size_t len)
 {
     return (size_t)PyBytes_GET_SIZE(bytes) == len &&
-           memcmp(PyBytes_AS_STRING(bytes), at, len) == 0;
+           chars_equal(PyBytes_AS_STRING(bytes), at, len);
 }
 
 /* (name, value), or NULL with MemoryError. */
@@ -57,10 +59,7 @@ make_pair(PyObject *name /* steals */, PyObject *value /* steals */)
 int
 head_add(Head *head,
          State *st,
-         const char *name,
-         size_t name_len,
-         const char *value,
-         size_t value_len,
+         const HeaderText *text,
          bool lower,
          unsigned *header)
 {
@@ -75,8 +74,11 @@ head_add(Head *head,
     if (head->count < head->last_count) {
         const Header *last = &head->last[head->count];
 
-        if (last->raw != NULL && is_bytes(last->raw, name, name_len) &&
-            is_bytes(PyTuple_GET_ITEM(last->pair, 1), value, value_len)) {
+        if (last->raw != NULL &&
+            is_bytes(last->raw, text->name, text->name_len) &&
+            is_bytes(PyTuple_GET_ITEM(last->pair, 1),
+                     text->value,
+                     text->value_len)) {
             *added = *last;
             Py_INCREF(added->pair);
             *header = added->header;
@@ -84,17 +86,19 @@ head_add(Head *head,
             return 0;
         }
     }
-    token = state_header(st, name, name_len);
+    token = state_header(st, text->name, text->name_len);
     if (token != NULL) {
         first = Py_NewRef(lower ? token->lower : token->object);
         added->raw = token->object;
         added->header = token->header;
     }
     else {
-        first = state_header_name(st, name, name_len, lower, &added->header);
+        first = state_header_name(
+            st, text->name, text->name_len, lower, &added->header);
         added->raw = lower ? NULL : first;
     }
-    added->pair = make_pair(first, state_token(st, value, value_len));
+    added->pair =
+        make_pair(first, state_token(st, text->value, text->value_len));
     if (added->pair == NULL) {
         return -1;
     }

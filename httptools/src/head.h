@@ -7,9 +7,8 @@
 #ifndef HTTPTOOLS_HEAD_H
 #define HTTPTOOLS_HEAD_H
 
+#include "spans.h"
 #include "state.h"
-
-#include <stdbool.h>
 
 typedef struct {
     PyObject *pair;  /* owned: (name, value) */
@@ -35,10 +34,7 @@ enum {
  * Runs no Python code. */
 int head_add(Head *head,
              State *st,
-             const char *name,
-             size_t name_len,
-             const char *value,
-             size_t value_len,
+             const HeaderText *text,
              bool lower,
              unsigned *header);
 

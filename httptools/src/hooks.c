@@ -145,7 +145,7 @@ llhttp__on_url_complete(llhttp_t *llhttp,
     if (events->replay > 0) {
         return replay(events);
     }
-    if (events->has_limits && guard_check(events, p)) {
+    if (events->policy.has_limits && guard_check(events, p)) {
         return HPE_USER;
     }
     if ((events->policy.switches & REJECT_HTTP09) && llhttp->http_major == 0 &&
@@ -163,7 +163,7 @@ llhttp__on_protocol(llhttp_t *llhttp, const Byte *p, const Byte *endp)
     if (events->replay > 0) {
         return 0; /* scan.c has seen to it */
     }
-    if (events->has_limits && guard_check_protocol(events, p, endp)) {
+    if (events->policy.has_limits && guard_check_protocol(events, p, endp)) {
         return HPE_USER;
     }
     events->token_end = events_position(events, endp); /* it may go on */
@@ -198,7 +198,7 @@ llhttp__on_version_complete(llhttp_t *llhttp,
     if (events->replay > 0) {
         return 0; /* as above */
     }
-    if (events->has_limits && guard_check(events, p)) {
+    if (events->policy.has_limits && guard_check(events, p)) {
         return HPE_USER;
     }
     guard_hear(events, p);
@@ -239,7 +239,7 @@ llhttp__on_status_complete(llhttp_t *llhttp,
 {
     Events *events = events_of(llhttp);
 
-    if (events->has_limits && guard_check(events, p)) {
+    if (events->policy.has_limits && guard_check(events, p)) {
         return HPE_USER;
     }
     return calls_finish_start(events, CALLBACK_STATUS);
@@ -294,7 +294,7 @@ llhttp__on_header_value_complete(llhttp_t *llhttp,
     if (!events->finishes_headers || !events->header.has_name) {
         return calls_answer(events);
     }
-    if (events->has_limits && guard_check(events, p)) {
+    if (events->policy.has_limits && guard_check(events, p)) {
         return HPE_USER;
     }
     return calls_finish_header(events);

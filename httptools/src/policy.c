@@ -202,12 +202,25 @@ void
 policy_init_plain(Policy *policy)
 {
     policy->switches = 0;
-    policy->looks_at_headers = false;
+    policy->has_limits = policy->looks_at_headers = false;
     policy->upgrades = NULL;
     for (int i = 0; i < LIMIT_COUNT; i++) {
         policy->limits[i] = (size_t)NO_LIMIT;
     }
     policy->limits[LIMIT_CHUNK_EXTENSIONS] = MAX_CHUNK_LINE;
+}
+
+/* Of those that are met outside of bodies. */
+static bool
+has_limits(const Policy *policy)
+{
+    for (int i = 0; i < LIMIT_COUNT; i++) {
+        if (i != LIMIT_CHUNK_EXTENSIONS && i != LIMIT_BODY &&
+            policy->limits[i] != (size_t)NO_LIMIT) {
+            return true;
+        }
+    }
+    return false;
 }
 
 int
@@ -220,6 +233,8 @@ policy_init(Policy *policy, State *st, PyObject *const *options)
         policy_clear(policy);
         return -1;
     }
+    policy->has_limits =
+        (policy->switches & REJECT_SPACES) || has_limits(policy);
     policy->looks_at_headers =
         policy->upgrades != NULL ||
         (policy->switches &

@@ -61,6 +61,7 @@ extern const short POLICY_NAMES[OPTION_COUNT]; /* indices of their names */
 
 typedef struct {
     unsigned switches;
+    bool has_limits; /* or spaces to refuse */
     /* Whether headers are looked at one by one: for a limit, a switch or the
      * upgrades. */
     bool looks_at_headers;

@@ -1,129 +1,8 @@
 #include "scan.h"
 
+#include "chars.h"
+
 #include <llhttp.h>
-
-#ifdef __SSE2__
-#include <emmintrin.h>
-#endif
-
-/* What a byte may be part of; compare RFC 9110 5.6.2 and 5.5. */
-enum {
-    IN_NAME = 1 << 0,   /* tchar */
-    IN_VALUE = 1 << 1,  /* field-vchar, SP, HTAB */
-    IN_TARGET = 1 << 2, /* visible, but for '#', which llhttp counts */
-    NV = IN_NAME | IN_VALUE,
-    VT = IN_VALUE | IN_TARGET,
-    ALL = IN_NAME | IN_VALUE | IN_TARGET
-};
-
-static const uint8_t CLASSES[256] = {
-    ['\t'] = IN_VALUE,   [' '] = IN_VALUE,
-    ['!'] = ALL,         ['"'] = VT,
-    ['#'] = NV,          ['$'] = ALL,
-    ['%'] = ALL,         ['&'] = ALL,
-    ['\''] = ALL,        ['('] = VT,
-    [')'] = VT,          ['*'] = ALL,
-    ['+'] = ALL,         [','] = VT,
-    ['-'] = ALL,         ['.'] = ALL,
-    ['/'] = VT,          ['0' ... '9'] = ALL,
-    [':' ... '@'] = VT,  ['A' ... 'Z'] = ALL,
-    ['[' ... ']'] = VT,  ['^' ... '`'] = ALL,
-    ['a' ... 'z'] = ALL, ['{'] = VT,
-    ['|'] = ALL,         ['}'] = VT,
-    ['~'] = ALL,         [0x80 ... 0xff] = IN_VALUE,
-};
-
-/* The first byte that is not of the class. */
-static inline const char *
-skip_class(const char *at, const char *end, unsigned wanted)
-{
-    while (at < end && (CLASSES[(unsigned char)*at] & wanted)) {
-        at++;
-    }
-    return at;
-}
-
-/* The same for 16 bytes together, where there are so many. Each of the three
- * comes to the same byte as its class; a name stops early at what is rare in
- * one. */
-#ifdef __SSE2__
-
-static inline __m128i
-load(const char *at)
-{
-    return _mm_loadu_si128((const __m128i_u *)at);
-}
-
-static inline __m128i
-is_between(__m128i bytes, char first, char last)
-{
-    return _mm_and_si128(
-        _mm_cmpgt_epi8(bytes, _mm_set1_epi8((char)(first - 1))),
-        _mm_cmplt_epi8(bytes, _mm_set1_epi8((char)(last + 1))));
-}
-
-/* A bit for each byte that ends it. */
-static inline unsigned
-ends_name(__m128i bytes)
-{
-    __m128i letters =
-        is_between(_mm_or_si128(bytes, _mm_set1_epi8(0x20)), 'a', 'z');
-    __m128i others = _mm_or_si128(is_between(bytes, '0', '9'),
-                                  _mm_cmpeq_epi8(bytes, _mm_set1_epi8('-')));
-
-    return (unsigned)_mm_movemask_epi8(_mm_or_si128(letters, others)) ^ 0xffff;
-}
-
-static inline unsigned
-ends_value(__m128i bytes)
-{
-    __m128i below = _mm_cmpeq_epi8(_mm_min_epu8(bytes, _mm_set1_epi8(0x1f)),
-                                   bytes); /* the space */
-    __m128i tabs = _mm_cmpeq_epi8(bytes, _mm_set1_epi8('\t'));
-    __m128i dels = _mm_cmpeq_epi8(bytes, _mm_set1_epi8(0x7f));
-
-    return (unsigned)_mm_movemask_epi8(
-        _mm_or_si128(_mm_andnot_si128(tabs, below), dels));
-}
-
-static inline unsigned
-ends_target(__m128i bytes)
-{
-    __m128i visible = is_between(bytes, '!', '~');
-    __m128i hashes = _mm_cmpeq_epi8(bytes, _mm_set1_epi8('#'));
-
-    return (unsigned)_mm_movemask_epi8(_mm_andnot_si128(hashes, visible)) ^
-           0xffff;
-}
-
-static inline const char *
-skip(const char *at,
-     const char *end,
-     unsigned (*ends)(__m128i bytes),
-     unsigned wanted)
-{
-    while (end - at >= 16) {
-        unsigned mask = ends(load(at));
-
-        if (mask != 0) {
-            return at + __builtin_ctz(mask);
-        }
-        at += 16;
-    }
-    return skip_class(at, end, wanted);
-}
-
-#define skip_name(at, end) skip(at, end, ends_name, IN_NAME)
-#define skip_value(at, end) skip(at, end, ends_value, IN_VALUE)
-#define skip_target(at, end) skip(at, end, ends_target, IN_TARGET)
-
-#else
-
-#define skip_name(at, end) skip_class(at, end, IN_NAME)
-#define skip_value(at, end) skip_class(at, end, IN_VALUE)
-#define skip_target(at, end) skip_class(at, end, IN_TARGET)
-
-#endif
 
 static inline bool
 starts_with(const char *at, const char *end, const char *text, size_t len)
@@ -188,11 +67,11 @@ scan_length(ScanHead *head, const ScanHeader *header)
 {
     uint64_t length = 0;
 
-    if (header->value_len > 18) {
+    if (header->text.value_len > 18) {
         return false;
     }
-    for (size_t i = 0; i < header->value_len; i++) {
-        unsigned digit = (unsigned)(unsigned char)header->value[i] - '0';
+    for (size_t i = 0; i < header->text.value_len; i++) {
+        unsigned digit = (unsigned)(unsigned char)header->text.value[i] - '0';
 
         if (digit > 9) {
             return false;
@@ -208,8 +87,8 @@ scan_length(ScanHead *head, const ScanHeader *header)
 static bool
 scan_meaning(ScanHead *head, ScanHeader *header, unsigned seen)
 {
-    const char *name = header->name;
-    size_t len = header->name_len;
+    const char *name = header->text.name;
+    size_t len = header->text.name_len;
 
     switch (len) {
     case sizeof("upgrade") - 1:
@@ -219,7 +98,8 @@ scan_meaning(ScanHead *head, ScanHeader *header, unsigned seen)
             return true;
         }
         header->flags = F_CONNECTION_KEEP_ALIVE;
-        return is_word(header->value, header->value_len, "keep-alive");
+        return is_word(
+            header->text.value, header->text.value_len, "keep-alive");
     case sizeof("content-length") - 1:
         if (!is_word(name, len, "content-length")) {
             return true;
@@ -243,31 +123,25 @@ scan_header(ScanHead *head,
             const char *end,
             unsigned seen)
 {
-    const char *stop = skip_name(at, end);
+    const char *stop = chars_skip_name(at, end);
 
-    if (stop < end && *stop != ':') {
-        stop = skip_class(stop, end, IN_NAME); /* a rare byte */
-    }
     if (stop == at || end - stop < 4 || *stop != ':') {
         return NULL;
     }
-    header->name = at;
-    header->name_len = (size_t)(stop - at);
+    header->text.name = at;
+    header->text.name_len = (size_t)(stop - at);
     at = stop + 1;
     at += *at == ' ';
-    stop = skip_value(at, end);
-    /* More whitespace, an empty value, the end of the data in it, or a line
-     * that goes on in the next one: not ordinary. */
-    if (stop == at || *at == ' ' || *at == '\t' || end - stop < 3 ||
-        stop[0] != '\r' || stop[1] != '\n' || stop[2] == ' ' ||
-        stop[2] == '\t') {
+    stop = chars_skip_value(at, end);
+    /* More whitespace, an empty value, or the end of the data in it: not
+     * ordinary. Nor is a line that goes on in the next: that has no name. */
+    if ((unsigned char)*at <= ' ' || end - stop < 3 || stop[0] != '\r' ||
+        stop[1] != '\n') {
         return NULL;
     }
-    header->value = at;
-    header->value_len = (size_t)(stop - at);
+    header->text.value = at;
+    header->text.value_len = (size_t)(stop - at);
     header->flags = 0;
-    head->longest_name = Py_MAX(head->longest_name, header->name_len);
-    head->longest_value = Py_MAX(head->longest_value, header->value_len);
     return scan_meaning(head, header, seen) ? stop + 2 : NULL;
 }
 
@@ -281,7 +155,7 @@ scan_request(ScanHead *head, const char *data, const char *data_end)
     if (at == NULL || at == data_end || *at != '/') {
         return false;
     }
-    stop = skip_target(at, data_end);
+    stop = chars_skip_target(at, data_end);
     head->target = at;
     head->target_len = (size_t)(stop - at);
     if (!starts_with(stop, data_end, " HTTP/1.", 8) || data_end - stop < 13 ||
@@ -291,7 +165,6 @@ scan_request(ScanHead *head, const char *data, const char *data_end)
     }
     head->minor = (uint8_t)(stop[8] - '0');
     head->count = 0;
-    head->longest_name = head->longest_value = 0;
     head->content_length = 0;
     at = stop + 11;
     while (*at != '\r') {

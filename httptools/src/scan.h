@@ -11,7 +11,7 @@
 #ifndef HTTPTOOLS_SCAN_H
 #define HTTPTOOLS_SCAN_H
 
-#include "compat.h"
+#include "spans.h"
 
 #include <stdint.h>
 
@@ -22,19 +22,14 @@ enum {
 /* All pointers are raw: into the data. No part but the value is empty, and
  * that is not either. */
 typedef struct {
-    const char *name;
-    const char *value; /* behind the colon and at most one space */
-    size_t name_len;
-    size_t value_len;
-    unsigned flags; /* llhttp's F_ constants that this header sets */
+    HeaderText text; /* the value is behind the colon and at most one space */
+    unsigned flags;  /* llhttp's F_ constants that this header sets */
 } ScanHeader;
 
 typedef struct {
     uint8_t method; /* llhttp's number */
     uint8_t minor;  /* of HTTP/1.x */
     size_t count;   /* of headers */
-    size_t longest_name;
-    size_t longest_value;
     uint64_t content_length;
     const char *target;
     size_t target_len;

@@ -13,6 +13,14 @@
 
 #include <stdbool.h>
 
+/* A header that is whole, as it was sent. */
+typedef struct {
+    const char *name;  /* raw */
+    const char *value; /* raw */
+    size_t name_len;
+    size_t value_len;
+} HeaderText;
+
 typedef struct {
     const char *name;  /* raw: into the fed data, unless copied */
     const char *value; /* raw: into the fed data, unless copied */
@@ -50,6 +58,15 @@ static inline const char *
 spans_value(const Spans *spans)
 {
     return spans->copied ? spans->scratch + spans->name_len : spans->value;
+}
+
+static inline HeaderText
+spans_text(const Spans *spans)
+{
+    return (HeaderText){spans_name(spans),
+                        spans_value(spans),
+                        spans->name_len,
+                        spans->value_len};
 }
 
 #endif

@@ -1,5 +1,7 @@
 #include "state.h"
 
+#include "chars.h"
+
 #include <stdint.h>
 #include <llhttp.h>
 
@@ -346,7 +348,7 @@ find_token(State *st, const char *at, size_t len)
 
     while (object != NULL) {
         if ((size_t)PyBytes_GET_SIZE(object) == len &&
-            memcmp(PyBytes_AS_STRING(object), at, len) == 0) {
+            chars_equal(PyBytes_AS_STRING(object), at, len)) {
             break;
         }
         slot = (slot + 1) % TOKEN_SLOTS;
@@ -491,6 +493,7 @@ state_clear(State *st)
     for (size_t i = 0; i < ARRAY_LEN(st->tokens); i++) {
         Py_CLEAR(st->tokens[i].object);
     }
+    Py_CLEAR(st->spare);
 }
 
 PyObject *

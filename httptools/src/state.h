@@ -1,8 +1,9 @@
 /* state.h - what one interpreter's `_http` module holds.
  *
- * Everything but the Date line is read-only once the module has been executed,
- * so parsers in many threads share it without a lock. Objects live in two
- * arrays, so that traverse and clear are loops and no field can be forgotten.
+ * Everything but what the response writer keeps is read-only once the module
+ * has been executed, so parsers in many threads share it without a lock.
+ * Objects live in two arrays, so that traverse and clear are loops and no
+ * field can be forgotten.
  */
 #ifndef HTTPTOOLS_STATE_H
 #define HTTPTOOLS_STATE_H
@@ -151,10 +152,13 @@ typedef struct {
      * addressing; a server that sees the same object again finds its hash
      * computed. */
     Token tokens[TOKEN_SLOTS];
-    /* The line "Date: ..." of date_second, for whoever holds date_busy. */
-    Claim date_busy;
+    /* What the writer keeps, for whoever holds `busy`: the line "Date: ..." of
+     * date_second, and the last response with the size of its memory. */
+    Claim busy;
     time_t date_second;
     char date[STATE_DATE_LEN];
+    PyObject *spare; /* owned: bytes, or NULL */
+    size_t spare_size;
 } State;
 
 /* Defined by module.c: its address is how a type finds its module. */

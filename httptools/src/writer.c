@@ -1,6 +1,7 @@
 #include "writer.h"
 
 #include "args.h"
+#include "chars.h"
 
 #include <stdint.h>
 #include <time.h>
@@ -8,30 +9,15 @@
 
 enum {
     JOINED_MAX = 16384, /* a body up to this is copied behind the head */
-    ADDED_MAX = 64,     /* the status line and what we add, each */
+    ADDED_MAX = 64,     /* a line that we make */
+    SPARE_MIN = 1000,   /* glibc's malloc is quick up to about this */
+    SPARE_MAX = 32768,  /* what is kept, at most */
     SIZE_DIGITS = 20
 };
 
 _Static_assert(sizeof("Date: Sun, 06 Nov 1994 08:49:37 GMT\r\n") - 1 ==
                    STATE_DATE_LEN,
                "the state keeps this line");
-
-/* What RFC 9110 calls tchar. */
-static const bool NAME_CHARS[256] = {
-    ['!'] = 1, ['#'] = 1, ['$'] = 1, ['%'] = 1, ['&'] = 1, ['\''] = 1,
-    ['*'] = 1, ['+'] = 1, ['-'] = 1, ['.'] = 1, ['^'] = 1, ['_'] = 1,
-    ['`'] = 1, ['|'] = 1, ['~'] = 1, ['0'] = 1, ['1'] = 1, ['2'] = 1,
-    ['3'] = 1, ['4'] = 1, ['5'] = 1, ['6'] = 1, ['7'] = 1, ['8'] = 1,
-    ['9'] = 1, ['A'] = 1, ['B'] = 1, ['C'] = 1, ['D'] = 1, ['E'] = 1,
-    ['F'] = 1, ['G'] = 1, ['H'] = 1, ['I'] = 1, ['J'] = 1, ['K'] = 1,
-    ['L'] = 1, ['M'] = 1, ['N'] = 1, ['O'] = 1, ['P'] = 1, ['Q'] = 1,
-    ['R'] = 1, ['S'] = 1, ['T'] = 1, ['U'] = 1, ['V'] = 1, ['W'] = 1,
-    ['X'] = 1, ['Y'] = 1, ['Z'] = 1, ['a'] = 1, ['b'] = 1, ['c'] = 1,
-    ['d'] = 1, ['e'] = 1, ['f'] = 1, ['g'] = 1, ['h'] = 1, ['i'] = 1,
-    ['j'] = 1, ['k'] = 1, ['l'] = 1, ['m'] = 1, ['n'] = 1, ['o'] = 1,
-    ['p'] = 1, ['q'] = 1, ['r'] = 1, ['s'] = 1, ['t'] = 1, ['u'] = 1,
-    ['v'] = 1, ['w'] = 1, ['x'] = 1, ['y'] = 1, ['z'] = 1,
-};
 
 enum {
     ARG_STATUS,
@@ -58,12 +44,15 @@ typedef struct {
     State *st;
     long status;
     PyObject *reason;  /* borrowed: bytes, or NULL */
-    PyObject *headers; /* owned: list of tuples that nobody else can change */
+    PyObject *headers; /* owned: tuple of tuples, which nobody can change */
     PyObject *body;    /* borrowed: bytes-like or a sequence; NULL: none */
-    PyObject *parts;   /* owned: list or tuple of bytes-likes, or NULL */
-    size_t length;     /* of the body */
-    bool has_date;     /* or is not to have one */
-    bool has_framing;  /* among the headers */
+    PyObject *pieces;  /* owned: the body as a tuple if it is a sequence */
+    PyObject *const *parts; /* borrowed: bytes-likes; the body, or pieces */
+    Py_ssize_t count;       /* of parts */
+    size_t length;          /* of the body */
+    bool is_fixed;          /* all parts are exact bytes */
+    bool has_date;          /* or is not to have one */
+    bool has_framing;       /* among the headers */
     bool chunked;
 } Response;
 
@@ -102,13 +91,13 @@ put_date(State *st, char *at)
     static const char days[] = "SunMonTueWedThuFriSat";
     static const char months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
     time_t now = time(NULL);
-    bool is_mine = claim_take(&st->date_busy);
+    bool is_mine = claim_take(&st->busy);
     char line[STATE_DATE_LEN + 1];
     struct tm t;
 
     if (is_mine && st->date_second == now) {
         at = put(at, st->date, STATE_DATE_LEN);
-        claim_drop(&st->date_busy);
+        claim_drop(&st->busy);
         return at;
     }
     (void)gmtime_r(&now, &t); /* a year of more than 4 digits is far off */
@@ -125,7 +114,7 @@ put_date(State *st, char *at)
     if (is_mine) {
         memcpy(st->date, line, STATE_DATE_LEN);
         st->date_second = now;
-        claim_drop(&st->date_busy);
+        claim_drop(&st->busy);
     }
     return put(at, line, STATE_DATE_LEN);
 }
@@ -172,7 +161,7 @@ static int
 check_name(PyObject *name)
 {
     const char *at;
-    Py_ssize_t len;
+    const char *end;
 
     if (!PyBytes_Check(name)) {
         PyErr_Format(PyExc_TypeError,
@@ -181,13 +170,8 @@ check_name(PyObject *name)
         return -1;
     }
     at = PyBytes_AS_STRING(name);
-    len = PyBytes_GET_SIZE(name);
-    for (Py_ssize_t i = 0; i < len; i++) {
-        if (!NAME_CHARS[(unsigned char)at[i]]) {
-            len = 0;
-        }
-    }
-    if (len == 0) {
+    end = at + PyBytes_GET_SIZE(name);
+    if (at == end || chars_skip_name(at, end) != end) {
         PyErr_Format(PyExc_ValueError, "invalid header name %R", name);
         return -1;
     }
@@ -200,7 +184,7 @@ static int
 check_value(const char *what, PyObject *value)
 {
     const char *at;
-    Py_ssize_t len;
+    const char *end;
 
     if (!PyBytes_Check(value)) {
         PyErr_Format(PyExc_TypeError,
@@ -210,14 +194,10 @@ check_value(const char *what, PyObject *value)
         return -1;
     }
     at = PyBytes_AS_STRING(value);
-    len = PyBytes_GET_SIZE(value);
-    for (Py_ssize_t i = 0; i < len; i++) {
-        unsigned char c = (unsigned char)at[i];
-
-        if ((c < ' ' && c != '\t') || c == 0x7f) {
-            PyErr_Format(PyExc_ValueError, "invalid %s %R", what, value);
-            return -1;
-        }
+    end = at + PyBytes_GET_SIZE(value);
+    if (chars_skip_value(at, end) != end) {
+        PyErr_Format(PyExc_ValueError, "invalid %s %R", what, value);
+        return -1;
     }
     return 0;
 }
@@ -229,21 +209,53 @@ is_name(PyObject *name, const char *text)
            PyOS_stricmp(PyBytes_AS_STRING(name), text) == 0;
 }
 
-/* Check the i-th header and note what it says; add its size. A pair that is
- * a list becomes a tuple, so that it stays as it was checked. */
-static int
-read_header(Response *response, Py_ssize_t i, size_t *size)
+/* Pairs that are lists become tuples, so that they stay as they are checked.
+ * New reference, or NULL. */
+static PyObject *
+freeze_pairs(PyObject *headers)
 {
-    PyObject *header = PyList_GET_ITEM(response->headers, i);
+    Py_ssize_t count = PyTuple_GET_SIZE(headers);
+    PyObject *pairs = PyTuple_New(count);
+
+    for (Py_ssize_t i = 0; pairs != NULL && i < count; i++) {
+        PyObject *header = PyTuple_GET_ITEM(headers, i);
+
+        header =
+            PyList_Check(header) ? PyList_AsTuple(header) : Py_NewRef(header);
+        if (header == NULL) {
+            Py_CLEAR(pairs);
+            break;
+        }
+        PyTuple_SET_ITEM(pairs, i, header);
+    }
+    return pairs;
+}
+
+/* The headers as a tuple, which is the caller's own if it is one of tuples.
+ * New reference, or NULL. */
+static PyObject *
+freeze_headers(PyObject *headers)
+{
+    PyObject *frozen =
+        headers == NULL ? PyTuple_New(0) : PySequence_Tuple(headers);
+
+    for (Py_ssize_t i = 0; frozen != NULL && i < PyTuple_GET_SIZE(frozen);
+         i++) {
+        if (PyList_Check(PyTuple_GET_ITEM(frozen, i))) {
+            Py_SETREF(frozen, freeze_pairs(frozen));
+            break;
+        }
+    }
+    return frozen;
+}
+
+/* Check a header and note what it says; add its size. */
+static int
+read_header(Response *response, PyObject *header, size_t *size)
+{
     PyObject *name;
     PyObject *value;
 
-    if (PyList_Check(header)) {
-        header = PyList_AsTuple(header);
-        if (header == NULL || PyList_SetItem(response->headers, i, header)) {
-            return -1;
-        }
-    }
     if (!PyTuple_Check(header) || PyTuple_GET_SIZE(header) != 2) {
         PyErr_SetString(PyExc_TypeError,
                         "headers must be pairs of a name and a value");
@@ -314,27 +326,29 @@ static int
 read_body(Response *response)
 {
     PyObject *body = response->body;
-    Py_ssize_t len;
 
+    response->is_fixed = true;
     if (body == NULL) {
         return 0;
     }
-    if (!PyList_Check(body) && !PyTuple_Check(body)) {
-        len = length_of(body);
-        response->length = (size_t)len;
-        response->parts = len < 0 ? NULL : PyTuple_Pack(1, body);
-        return response->parts == NULL ? -1 : 0;
+    response->parts = &response->body;
+    response->count = 1;
+    if (PyList_Check(body) || PyTuple_Check(body)) {
+        response->pieces = PySequence_Tuple(body);
+        if (response->pieces == NULL) {
+            return -1;
+        }
+        response->parts = PySequence_Fast_ITEMS(response->pieces);
+        response->count = PyTuple_GET_SIZE(response->pieces);
     }
-    response->parts = PySequence_Tuple(body);
-    if (response->parts == NULL) {
-        return -1;
-    }
-    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(response->parts); i++) {
-        len = length_of(PyTuple_GET_ITEM(response->parts, i));
+    for (Py_ssize_t i = 0; i < response->count; i++) {
+        Py_ssize_t len = length_of(response->parts[i]);
+
         if (len < 0) {
             return -1;
         }
         response->length += (size_t)len;
+        response->is_fixed &= PyBytes_CheckExact(response->parts[i]) != 0;
     }
     return 0;
 }
@@ -345,24 +359,22 @@ put_bytes(char *at, PyObject *bytes)
     return put(at, PyBytes_AS_STRING(bytes), (size_t)PyBytes_GET_SIZE(bytes));
 }
 
+/* The status line as far as we make it. */
 static char *
-put_head(const Response *response, char *at)
+put_start(const Response *response, char *at)
 {
     at = PUT(at, "HTTP/1.1 ");
     at = put_number(at, (size_t)response->status, 10);
     *at++ = ' ';
-    at = response->reason != NULL
-             ? put_bytes(at, response->reason)
-             : put_reason(at, default_reason(response->status));
-    at = PUT(at, "\r\n");
-    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(response->headers); i++) {
-        PyObject *header = PyList_GET_ITEM(response->headers, i);
+    return response->reason != NULL
+               ? at
+               : put_reason(at, default_reason(response->status));
+}
 
-        at = put_bytes(at, PyTuple_GET_ITEM(header, 0));
-        at = PUT(at, ": ");
-        at = put_bytes(at, PyTuple_GET_ITEM(header, 1));
-        at = PUT(at, "\r\n");
-    }
+/* The headers that we add. */
+static char *
+put_added(const Response *response, char *at)
+{
     if (!response->has_date) {
         at = put_date(response->st, at);
     }
@@ -375,6 +387,74 @@ put_head(const Response *response, char *at)
         at = PUT(at, "\r\n");
     }
     return PUT(at, "\r\n");
+}
+
+/* Bytes to be filled in. The last ones are used again if nobody has them any
+ * more, as those of a read are: malloc and free take longer than to write a
+ * short response. New reference, or NULL. */
+static PyObject *
+make_bytes(State *st, size_t size)
+{
+    bool is_mine =
+        size >= SPARE_MIN && size <= SPARE_MAX && claim_take(&st->busy);
+    PyObject *bytes;
+
+    if (is_mine && size <= st->spare_size && size > st->spare_size / 2 &&
+        bytes_is_ours(st->spare)) {
+        bytes = Py_NewRef(st->spare);
+        bytes_recycle(bytes, (Py_ssize_t)size);
+    }
+    else {
+        bytes = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)size);
+        if (is_mine && bytes != NULL) {
+            Py_XSETREF(st->spare, Py_NewRef(bytes));
+            st->spare_size = size;
+        }
+    }
+    if (is_mine) {
+        claim_drop(&st->busy);
+    }
+    return bytes;
+}
+
+/* The head, and the body behind it if it is to be joined. `size` is that of
+ * the given headers and the reason. New reference, or NULL. */
+static PyObject *
+make_head(const Response *response, size_t size, bool is_joined)
+{
+    char start[ADDED_MAX];
+    char added[2 * ADDED_MAX];
+    size_t start_len = (size_t)(put_start(response, start) - start);
+    size_t added_len = (size_t)(put_added(response, added) - added);
+    PyObject *head;
+    char *at;
+
+    assert(start_len <= sizeof(start) && added_len <= sizeof(added));
+    size += start_len + sizeof("\r\n") - 1 + added_len;
+    size += is_joined ? response->length : 0;
+    head = make_bytes(response->st, size);
+    if (head == NULL) {
+        return NULL;
+    }
+    at = put(PyBytes_AS_STRING(head), start, start_len);
+    if (response->reason != NULL) {
+        at = put_bytes(at, response->reason);
+    }
+    at = PUT(at, "\r\n");
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(response->headers); i++) {
+        PyObject *header = PyTuple_GET_ITEM(response->headers, i);
+
+        at = put_bytes(at, PyTuple_GET_ITEM(header, 0));
+        at = PUT(at, ": ");
+        at = put_bytes(at, PyTuple_GET_ITEM(header, 1));
+        at = PUT(at, "\r\n");
+    }
+    at = put(at, added, added_len);
+    for (Py_ssize_t i = 0; is_joined && i < response->count; i++) {
+        at = put_bytes(at, response->parts[i]);
+    }
+    assert(at == PyBytes_AS_STRING(head) + size);
+    return head;
 }
 
 /* Append a part of the body to the list, with its chunk's frame. */
@@ -410,44 +490,23 @@ append_part(PyObject *list, PyObject *part, bool chunked)
     return err;
 }
 
-/* The head, and a small body that is all exact bytes behind it. */
+/* The head, and a small body behind it: one that is not all exact bytes could
+ * change its size meanwhile. */
 static PyObject *
 make_buffers(const Response *response, size_t size)
 {
-    bool is_joined = !response->chunked && response->length <= JOINED_MAX;
-    Py_ssize_t count =
-        response->parts == NULL ? 0 : PyTuple_GET_SIZE(response->parts);
-    PyObject *list = NULL;
-    PyObject *head;
-    char *at;
+    bool is_joined = !response->chunked && response->length <= JOINED_MAX &&
+                     response->is_fixed;
+    PyObject *head = make_head(response, size, is_joined);
+    PyObject *list = head == NULL ? NULL : PyList_New(1);
 
-    for (Py_ssize_t i = 0; i < count; i++) {
-        if (!PyBytes_CheckExact(PyTuple_GET_ITEM(response->parts, i))) {
-            is_joined = false; /* it could change its size meanwhile */
-        }
-    }
-    size += is_joined ? response->length : 0;
-    head = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)size);
-    if (head == NULL) {
-        return NULL;
-    }
-    at = put_head(response, PyBytes_AS_STRING(head));
-    for (Py_ssize_t i = 0; is_joined && i < count; i++) {
-        at = put_bytes(at, PyTuple_GET_ITEM(response->parts, i));
-    }
-    if (bytes_shrink(&head, at - PyBytes_AS_STRING(head)) < 0) {
-        return NULL;
-    }
-    list = PyList_New(1);
     if (list == NULL) {
-        Py_DECREF(head);
+        Py_XDECREF(head);
         return NULL;
     }
     PyList_SET_ITEM(list, 0, head);
-    for (Py_ssize_t i = 0; !is_joined && i < count; i++) {
-        PyObject *part = PyTuple_GET_ITEM(response->parts, i);
-
-        if (append_part(list, part, response->chunked) < 0) {
+    for (Py_ssize_t i = 0; !is_joined && i < response->count; i++) {
+        if (append_part(list, response->parts[i], response->chunked) < 0) {
             Py_DECREF(list);
             return NULL;
         }
@@ -493,7 +552,7 @@ read_status(Response *response, PyObject *const *values)
 static PyObject *
 build_response(Response *response, PyObject *const *values)
 {
-    size_t size = 5 * (size_t)ADDED_MAX;
+    size_t size = 0;
     bool date = true;
 
     if (read_status(response, values) < 0 ||
@@ -505,14 +564,14 @@ build_response(Response *response, PyObject *const *values)
     if (values[ARG_BODY] != Py_None) {
         response->body = values[ARG_BODY];
     }
-    response->headers = values[ARG_HEADERS] == NULL
-                            ? PyList_New(0)
-                            : PySequence_List(values[ARG_HEADERS]);
+    response->headers = freeze_headers(values[ARG_HEADERS]);
     if (response->headers == NULL) {
         return NULL;
     }
-    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(response->headers); i++) {
-        if (read_header(response, i, &size) < 0) {
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(response->headers); i++) {
+        PyObject *header = PyTuple_GET_ITEM(response->headers, i);
+
+        if (read_header(response, header, &size) < 0) {
             return NULL;
         }
     }
@@ -547,7 +606,7 @@ build_response_meth(PyObject *module,
     }
     list = build_response(&response, values);
     Py_XDECREF(response.headers);
-    Py_XDECREF(response.parts);
+    Py_XDECREF(response.pieces);
     return list;
 }
 

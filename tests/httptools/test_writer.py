@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import email.utils
+import re
 import time
 
 import pytest
@@ -40,6 +41,22 @@ def test_small_response_is_one_buffer() -> None:
         b'HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n'
         b'Content-Length: 5\r\n\r\nHello'
     ]
+
+
+@pytest.mark.parametrize('hold', [bytes, memoryview, bytes.decode])
+def test_a_response_that_is_held_stays_as_it_is(hold: object) -> None:
+    held = hold(build_response(200, (), b'a' * 2000, date=False)[0])
+    again = build_response(200, (), b'b' * 2000, date=False)[0]
+
+    assert held == hold(text(200, (), b'a' * 2000))
+    assert again == text(200, (), b'b' * 2000)
+
+
+def test_a_response_in_the_memory_of_another_has_its_own_hash() -> None:
+    before = hash(build_response(200, (), b'a' * 2000, date=False)[0])
+    after = build_response(200, (), b'b' * 1999, date=False)[0]
+
+    assert hash(after) == hash(bytes(bytearray(after))) != before
 
 
 def test_large_body_is_a_buffer_of_its_own() -> None:
@@ -112,6 +129,13 @@ def test_no_body_leaves_the_framing_to_the_headers() -> None:
 def test_reason(status: int, reason: bytes) -> None:
     assert text(status).startswith(b'HTTP/1.1 %d %s\r\n' % (status, reason))
     assert text(status, reason=b'Mine') == b'HTTP/1.1 %d Mine\r\n\r\n' % status
+
+
+def test_every_status_has_a_line() -> None:
+    for status in range(100, 1000):
+        line = text(status).partition(b'\r\n')[0]
+
+        assert re.fullmatch(rb"HTTP/1\.1 %d [\w' -]*" % status, line)
 
 
 BAD_VALUES = [b'a\r\nX: y', b'a\n', b'\r', b'a\0b', b'\x7f', b'\x01']

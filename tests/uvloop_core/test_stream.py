@@ -483,9 +483,10 @@ def test_writelines_of_more_pieces_than_fit_one_system_call(loop):
         assert loop.run_until_complete(received) == b''.join(pieces)
 
 
-def test_writelines_pauses_the_protocol_too(our_loop):
+@pytest.mark.parametrize('lines', [[PATTERN] * 16, [PATTERN * 16]])
+def test_writelines_pauses_the_protocol_too(our_loop, lines):
     with peer_of(our_loop) as (transport, protocol, _):
-        transport.writelines([PATTERN] * 16)
+        transport.writelines(lines)
 
         assert 'pause_writing' in protocol.calls
 
@@ -525,16 +526,19 @@ class Farewell(bytearray):
         self.call()
 
 
-@pytest.mark.parametrize('writes_lines', [False, True])
-def test_a_write_as_a_sent_object_goes_is_sent_once(our_loop, writes_lines):
+WRITES = {
+    'write': lambda t, d: t.write(d),
+    'writelines': lambda t, d: t.writelines([d[:7], d[7:]]),
+    'writelines-one': lambda t, d: t.writelines([d]),
+}
+
+
+@pytest.mark.parametrize('write', WRITES.values(), ids=WRITES)
+def test_a_write_as_a_sent_object_goes_is_sent_once(our_loop, write):
     with peer_of(our_loop) as (transport, _, peer):
         data = Farewell(b'x' * 3_000_000)
-        tail = [b'T' * 200_000, b'U' * 200_000]
-        data.call = lambda: (
-            transport.writelines(tail)
-            if writes_lines
-            else transport.write(b''.join(tail))
-        )
+        tail = b'T' * 200_000 + b'U' * 200_000
+        data.call = lambda: write(transport, tail)
         transport.write(data)
         del data
         transport.write(b'y' * 2_000_000)
@@ -544,7 +548,7 @@ def test_a_write_as_a_sent_object_goes_is_sent_once(our_loop, writes_lines):
         transport.close()
 
         got = our_loop.run_until_complete(received)
-        assert got.replace(b''.join(tail), b'', 1) == (
+        assert got.replace(tail, b'', 1) == (
             b'x' * 3_000_000 + b'y' * 2_000_000
         )
 

@@ -416,6 +416,7 @@ PAST = {
     'write': lambda t, d: t.write(d),
     'write-bytearray': lambda t, d: t.write(bytearray(d)),
     'writelines': lambda t, d: t.writelines([d[:7], d[7:]]),
+    'writelines-one': lambda t, d: t.writelines([d]),
     'writelines-views': lambda t, d: t.writelines([bytearray(d)]),
 }
 

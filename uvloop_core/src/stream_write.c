@@ -811,9 +811,28 @@ cork_lines(Stream *stream, PyObject *lines)
     return err;
 }
 
+/* One bytes object is what a response usually is: nothing to gather. */
+static int
+write_line(Stream *stream, PyObject *line)
+{
+    int err = 0;
+
+    Py_INCREF(line);
+    err = write_memory(
+        stream, line, PyBytes_AS_STRING(line), (size_t)PyBytes_GET_SIZE(line));
+    Py_DECREF(line);
+    return err;
+}
+
 static int
 write_lines(Stream *stream, PyObject *lines)
 {
+    PyObject *first = PySequence_Fast_GET_ITEM(lines, 0);
+
+    if (PySequence_Fast_GET_SIZE(lines) == 1 && PyBytes_CheckExact(first) &&
+        PyBytes_GET_SIZE(first) > 0) {
+        return write_line(stream, first);
+    }
     return cork_of(stream)->depth > 0 ? cork_lines(stream, lines)
                                       : send_lines(stream, lines);
 }

@@ -1,0 +1,155 @@
+/* chars.h - which bytes may stand where in a head, and how far they go.
+ *
+ * Each chars_skip function gives the first byte from `at` to `end` that is not
+ * of its class. They look at 16 bytes together where there are so many.
+ */
+#ifndef HTTPTOOLS_CHARS_H
+#define HTTPTOOLS_CHARS_H
+
+#include "compat.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
+
+/* What a byte may be part of; compare RFC 9110 5.6.2 and 5.5. */
+enum {
+    CHARS_NAME = 1 << 0,  /* tchar */
+    CHARS_VALUE = 1 << 1, /* field-vchar, SP, HTAB */
+    CHARS_TARGET = 1 << 2 /* visible, but for '#', which llhttp counts */
+};
+extern const uint8_t CHARS[256];
+
+/* memcmp() == 0, without the call for what is as short as most tokens are. */
+static inline bool
+chars_equal(const char *a, const char *b, size_t len)
+{
+    uint64_t first[2];
+    uint64_t last[2];
+
+    if (len < 8 || len > 16) {
+        return memcmp(a, b, len) == 0;
+    }
+    memcpy(&first[0], a, 8);
+    memcpy(&first[1], b, 8);
+    memcpy(&last[0], a + len - 8, 8); /* the two may overlap */
+    memcpy(&last[1], b + len - 8, 8);
+    return first[0] == first[1] && last[0] == last[1];
+}
+
+static inline const char *
+chars_skip(const char *at, const char *end, unsigned wanted)
+{
+    while (at < end && (CHARS[(unsigned char)*at] & wanted)) {
+        at++;
+    }
+    return at;
+}
+
+#ifdef __SSE2__
+
+static inline __m128i
+chars_between(__m128i bytes, char first, char last)
+{
+    return _mm_and_si128(
+        _mm_cmpgt_epi8(bytes, _mm_set1_epi8((char)(first - 1))),
+        _mm_cmplt_epi8(bytes, _mm_set1_epi8((char)(last + 1))));
+}
+
+/* A bit for each byte that ends it; in a name what is rare seems to: all but
+ * letters and '-'. */
+static inline unsigned
+chars_end_name(__m128i bytes)
+{
+    __m128i letters =
+        chars_between(_mm_or_si128(bytes, _mm_set1_epi8(0x20)), 'a', 'z');
+    __m128i hyphens = _mm_cmpeq_epi8(bytes, _mm_set1_epi8('-'));
+
+    return (unsigned)_mm_movemask_epi8(_mm_or_si128(letters, hyphens)) ^
+           0xffff;
+}
+
+static inline unsigned
+chars_end_value(__m128i bytes)
+{
+    __m128i below = _mm_cmpeq_epi8(_mm_min_epu8(bytes, _mm_set1_epi8(0x1f)),
+                                   bytes); /* the space */
+    __m128i tabs = _mm_cmpeq_epi8(bytes, _mm_set1_epi8('\t'));
+    __m128i dels = _mm_cmpeq_epi8(bytes, _mm_set1_epi8(0x7f));
+
+    return (unsigned)_mm_movemask_epi8(
+        _mm_or_si128(_mm_andnot_si128(tabs, below), dels));
+}
+
+static inline unsigned
+chars_end_target(__m128i bytes)
+{
+    __m128i visible = chars_between(bytes, '!', '~');
+    __m128i hashes = _mm_cmpeq_epi8(bytes, _mm_set1_epi8('#'));
+
+    return (unsigned)_mm_movemask_epi8(_mm_andnot_si128(hashes, visible)) ^
+           0xffff;
+}
+
+static inline const char *
+chars_skip_blocks(const char *at,
+                  const char *end,
+                  unsigned (*find)(__m128i bytes),
+                  unsigned wanted)
+{
+    while (end - at >= 16) {
+        unsigned mask = find(_mm_loadu_si128((const __m128i_u *)at));
+
+        if (mask != 0) {
+            return at + __builtin_ctz(mask);
+        }
+        at += 16;
+    }
+    return chars_skip(at, end, wanted);
+}
+
+static inline const char *
+chars_skip_name(const char *at, const char *end)
+{
+    at = chars_skip_blocks(at, end, chars_end_name, CHARS_NAME);
+    return chars_skip(at, end, CHARS_NAME);
+}
+
+static inline const char *
+chars_skip_value(const char *at, const char *end)
+{
+    return chars_skip_blocks(at, end, chars_end_value, CHARS_VALUE);
+}
+
+static inline const char *
+chars_skip_target(const char *at, const char *end)
+{
+    return chars_skip_blocks(at, end, chars_end_target, CHARS_TARGET);
+}
+
+#else
+
+static inline const char *
+chars_skip_name(const char *at, const char *end)
+{
+    return chars_skip(at, end, CHARS_NAME);
+}
+
+static inline const char *
+chars_skip_value(const char *at, const char *end)
+{
+    return chars_skip(at, end, CHARS_VALUE);
+}
+
+static inline const char *
+chars_skip_target(const char *at, const char *end)
+{
+    return chars_skip(at, end, CHARS_TARGET);
+}
+
+#endif
+
+#endif
