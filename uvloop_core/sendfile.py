@@ -9,7 +9,7 @@ from typing import Any
 
 from .sockets import (
     SEEKS_ALWAYS,
-    WOULD_BLOCK,
+    attempt,
     SocketsMixin,
     Waiter,
     check_sendfile,
@@ -57,15 +57,14 @@ class Sender:
         """SocketsMixin._when_writable for the socket of a transport."""
         if self.transport.is_closing():
             raise ConnectionError(LOST)
-        try:
-            return call()
-        except WOULD_BLOCK:
-            pass
+        sent = attempt(call)
+        if sent is not None:
+            return sent
         waiter = HeldWaiter(loop=self.loop)
         waiter.call = call
         waiter.fd = sock.fileno()
         self.hold(waiter)
-        waiter.watch(self.loop._add_writer, self.loop._remove_writer)
+        waiter.watch(self.loop._once_writable, self.loop._remove_writer)
         try:
             result: int = await waiter
             return result

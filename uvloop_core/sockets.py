@@ -35,6 +35,14 @@ FALLBACK_CHUNK = 256 * 1024
 SEEKS_ALWAYS = sys.version_info >= (3, 14)
 
 
+def attempt(call: Callable[[], T | None]) -> T | None:
+    """call(); None if it would block."""
+    try:
+        return call()
+    except WOULD_BLOCK:
+        return None
+
+
 class Waiter(asyncio.Future[T]):
     """The result of a call that is made again each time an fd is ready.
 
@@ -44,9 +52,10 @@ class Waiter(asyncio.Future[T]):
     the socket is put off so long.
     """
 
-    __slots__ = ('call', 'fd', 'handle', 'remove', 'sock')
+    __slots__ = ('add', 'call', 'fd', 'handle', 'remove', 'sock')
 
-    call: Callable[[], T]
+    add: Callable[[int, Callable[[], None]], _core.Handle]
+    call: Callable[[], T | None]  # None, too, says that it would block
     fd: int
     handle: _core.Handle | None
     remove: Callable[[int], bool]
@@ -57,6 +66,8 @@ class Waiter(asyncio.Future[T]):
         add: Callable[[int, Callable[[], None]], _core.Handle],
         remove: Callable[[int], bool],
     ) -> None:
+        """add and remove are the loop's, for an fd that one wants once."""
+        self.add = add
         self.remove = remove
         self.sock = None
         self.handle = add(self.fd, self.step)
@@ -88,9 +99,10 @@ class Waiter(asyncio.Future[T]):
         if self.done():
             return
         try:
-            result = self.call()
-        except WOULD_BLOCK:
-            return
+            result = attempt(self.call)
+            if result is None:
+                self.handle = self.add(self.fd, self.step)
+                return
         except (SystemExit, KeyboardInterrupt):
             raise
         except BaseException as error:
@@ -144,7 +156,13 @@ class SocketsMixin(ResolveMixin):
 
     async def sock_recv(self, sock: socket.socket, n: int) -> bytes:
         """Receive up to n bytes."""
-        return await self._when_readable(sock, lambda: sock.recv(n))
+        self._check_socket(sock)
+        data = _core.receive(self, sock, n)
+        if data is None:
+            data = await self._wait_readable(
+                sock, partial(_core.receive, self, sock, n)
+            )
+        return data
 
     async def sock_recv_into(self, sock: socket.socket, buf: Buffer) -> int:
         """Receive into buf; returns how many bytes."""
@@ -182,14 +200,15 @@ class SocketsMixin(ResolveMixin):
     async def sock_sendall(self, sock: socket.socket, data: Buffer) -> None:
         """Send all of data."""
         self._check_socket(sock)
-        try:
-            sent = sock.send(data)
-        except WOULD_BLOCK:
-            sent = 0
+        sent = _core.send(self, sock, data)
+        if sent is None:
+            return
         view = memoryview(data)
         if sent < view.nbytes:
-            call = partial(send_rest, sock, [view.cast('B')[sent:]])
-            await self._wait(sock, self._add_writer, self._remove_writer, call)
+            rest = [view.cast('B')[sent:]]
+            await self._wait_writable(
+                sock, partial(send_rest, self, sock, rest)
+            )
 
     async def sock_connect(self, sock: socket.socket, address: Any) -> None:
         """Connect to address, which is resolved first if it has to be."""
@@ -210,7 +229,7 @@ class SocketsMixin(ResolveMixin):
         else:
             return
         call = partial(check_connected, sock, address)
-        await self._wait(sock, self._add_writer, self._remove_writer, call)
+        await self._wait_writable(sock, call)
 
     async def sock_sendfile(
         self,
@@ -311,24 +330,32 @@ class SocketsMixin(ResolveMixin):
         self, sock: socket.socket, call: Callable[[], T]
     ) -> T:
         self._check_socket(sock)
-        try:
-            return call()
-        except WOULD_BLOCK:
-            pass
-        return await self._wait(
-            sock, self._add_reader, self._remove_reader, call
-        )
+        result = attempt(call)
+        if result is None:
+            result = await self._wait_readable(sock, call)
+        return result
 
     async def _when_writable(
         self, sock: socket.socket, call: Callable[[], T]
     ) -> T:
         self._check_socket(sock)
-        try:
-            return call()
-        except WOULD_BLOCK:
-            pass
-        return await self._wait(
-            sock, self._add_writer, self._remove_writer, call
+        result = attempt(call)
+        if result is None:
+            result = await self._wait_writable(sock, call)
+        return result
+
+    def _wait_readable(
+        self, sock: socket.socket, call: Callable[[], T | None]
+    ) -> Awaitable[T]:
+        return self._wait(
+            sock, self._once_readable, self._remove_reader, call
+        )
+
+    def _wait_writable(
+        self, sock: socket.socket, call: Callable[[], T | None]
+    ) -> Awaitable[T]:
+        return self._wait(
+            sock, self._once_writable, self._remove_writer, call
         )
 
     async def _wait(
@@ -336,7 +363,7 @@ class SocketsMixin(ResolveMixin):
         sock: socket.socket,
         add: Callable[..., _core.Handle],
         remove: Callable[[int], bool],
-        call: Callable[[], T],
+        call: Callable[[], T | None],
     ) -> T:
         """Call until it does not block; its result, or what it raises."""
         waiter: Waiter[T] = Waiter(loop=self)
@@ -365,17 +392,21 @@ def accept(sock: socket.socket) -> tuple[socket.socket, Any]:
     return connection, address
 
 
-def send_rest(sock: socket.socket, rest: list[memoryview]) -> None:
+def send_rest(
+    loop: _core.Loop, sock: socket.socket, rest: list[memoryview]
+) -> bool | None:
     """Send from rest[0], which is cut down to what is still to be sent."""
-    rest[0] = rest[0][sock.send(rest[0]) :]
-    if rest[0]:
-        raise BlockingIOError
+    sent = _core.send(loop, sock, rest[0])
+    if sent is not None:
+        rest[0] = rest[0][sent:]
+    return True if sent is None or not rest[0] else None
 
 
-def check_connected(sock: socket.socket, address: Any) -> None:
+def check_connected(sock: socket.socket, address: Any) -> bool:
     error = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
     if error != 0:
         raise OSError(error, f'Connect call failed {address}')
+    return True
 
 
 def check_sendfile(

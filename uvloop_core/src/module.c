@@ -4,6 +4,7 @@
 #include "kinds.h"
 #include "literal.h"
 #include "loop.h"
+#include "sockets.h"
 #include "tls.h"
 #include "udp.h"
 #include "pipe.h"
@@ -15,6 +16,7 @@ static const Register registers[] = {
     callback_register,
     literal_register,
     loop_register,
+    sockets_register,
     server_register,
     listener_register,
     tcp_register,

@@ -24,7 +24,8 @@ typedef enum {
 
 typedef struct {
     Callback *callbacks[WATCH_COUNT]; /* owned, or NULL */
-    uint32_t events;                  /* what the kernel was told */
+    uint32_t events;                  /* what the kernel watches it for */
+    bool known;     /* the kernel has it, if only to be silent about it */
     Handle *reader; /* borrowed: whose plain input is taken, or NULL */
 } UserFd;
 
@@ -63,8 +64,9 @@ int poll_init(Poll *poll);
  * fds that are ready put their callbacks into the ready ring. */
 void poll_once(Poll *poll);
 
-/* Call `callback` whenever fd is ready, in place of an earlier one, which is
- * cancelled. 0, or -1 with OSError (EBADF, EPERM for a regular file...).
+/* Call `callback` whenever fd is ready (with CALLBACK_ONCE: once at least,
+ * and then only until it is watched again), in place of an earlier one, which
+ * is cancelled. 0, or -1 with OSError (EBADF, EPERM for a regular file...).
  * Takes its own reference. May run Python code (what the earlier one held). */
 int poll_watch(Poll *poll, int fd, WatchKind kind, Callback *callback);
 
