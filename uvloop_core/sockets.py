@@ -17,7 +17,7 @@ from contextlib import suppress
 from functools import partial
 from typing import IO, TYPE_CHECKING, Any, TypeVar
 
-from . import _core
+from ._core import Waiter, sock_call, sock_recv, sock_send, sock_wait
 from .resolve import ResolveMixin
 
 if TYPE_CHECKING:
@@ -35,98 +35,8 @@ FALLBACK_CHUNK = 256 * 1024
 SEEKS_ALWAYS = sys.version_info >= (3, 14)
 
 
-def attempt(call: Callable[[], T | None]) -> T | None:
-    """call(); None if it would block."""
-    try:
-        return call()
-    except WOULD_BLOCK:
-        return None
-
-
-class Waiter(asyncio.Future[T]):
-    """The result of a call that is made again each time an fd is ready.
-
-    It gives its reader or writer up at once when it is settled or cancelled,
-    not a turn later: by then the fd may be closed and be somebody else's.
-    Until then it may hold the socket, as a file made of it does: close() of
-    the socket is put off so long.
-    """
-
-    __slots__ = ('add', 'call', 'fd', 'handle', 'remove', 'sock')
-
-    add: Callable[[int, Callable[[], None]], _core.Handle]
-    call: Callable[[], T | None]  # None, too, says that it would block
-    fd: int
-    handle: _core.Handle | None
-    remove: Callable[[int], bool]
-    sock: Any  # None once it is let go
-
-    def watch(
-        self,
-        add: Callable[[int, Callable[[], None]], _core.Handle],
-        remove: Callable[[int], bool],
-    ) -> None:
-        """add and remove are the loop's, for an fd that one wants once."""
-        self.add = add
-        self.remove = remove
-        self.sock = None
-        self.handle = add(self.fd, self.step)
-
-    def hold(self, sock: object) -> None:
-        # Only socket.socket counts its users.
-        users = getattr(sock, '_io_refs', None)
-        if isinstance(users, int):
-            sock._io_refs = users + 1  # type: ignore[attr-defined]
-            self.sock = sock
-
-    def unwatch(self) -> None:
-        handle, self.handle = self.handle, None
-        # If it is cancelled, another reader or writer has taken its place.
-        if handle is not None and not handle.cancelled():
-            self.remove(self.fd)
-        self.let_go()
-
-    def let_go(self) -> None:
-        sock, self.sock = self.sock, None
-        if sock is not None:
-            sock._decref_socketios()
-
-    def cancel(self, msg: Any | None = None) -> bool:
-        self.unwatch()
-        return super().cancel(msg=msg)
-
-    def step(self) -> None:
-        if self.done():
-            return
-        try:
-            result = attempt(self.call)
-            if result is None:
-                self.handle = self.add(self.fd, self.step)
-                return
-        except (SystemExit, KeyboardInterrupt):
-            raise
-        except BaseException as error:
-            self.unwatch()
-            self.set_exception(error)
-        else:
-            self.unwatch()
-            self.set_result(result)
-        finally:
-            # The error's traceback holds this frame, and the future it.
-            del self
-
-
 class SocketsMixin(ResolveMixin):
     """add_reader and the like, and the sock_* calls."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._sock_waiters: set[Waiter[Any]] = set()
-
-    def _let_sockets_go(self) -> None:
-        """The loop is closed: no call on a socket goes on."""
-        while self._sock_waiters:
-            self._sock_waiters.pop().let_go()
 
     def add_reader(
         self, fd: Any, callback: Callable[[*_Ts], object], *args: *_Ts
@@ -156,13 +66,8 @@ class SocketsMixin(ResolveMixin):
 
     async def sock_recv(self, sock: socket.socket, n: int) -> bytes:
         """Receive up to n bytes."""
-        self._check_socket(sock)
-        data = _core.receive(self, sock, n)
-        if data is None:
-            data = await self._wait_readable(
-                sock, partial(_core.receive, self, sock, n)
-            )
-        return data
+        data = sock_recv(self, sock, n)
+        return await data if type(data) is Waiter else data
 
     async def sock_recv_into(self, sock: socket.socket, buf: Buffer) -> int:
         """Receive into buf; returns how many bytes."""
@@ -199,16 +104,20 @@ class SocketsMixin(ResolveMixin):
 
     async def sock_sendall(self, sock: socket.socket, data: Buffer) -> None:
         """Send all of data."""
-        self._check_socket(sock)
-        sent = _core.send(self, sock, data)
-        if sent is None:
+        if type(sock) is socket.socket:
+            waiter = sock_send(self, sock, data)
+            if waiter is not None:
+                await waiter
             return
+        self._check_socket(sock)
+        try:
+            sent = sock.send(data)
+        except WOULD_BLOCK:
+            sent = 0
         view = memoryview(data)
         if sent < view.nbytes:
-            rest = [view.cast('B')[sent:]]
-            await self._wait_writable(
-                sock, partial(send_rest, self, sock, rest)
-            )
+            call = partial(send_rest, sock, [view.cast('B')[sent:]])
+            await self._when_writable(sock, call)
 
     async def sock_connect(self, sock: socket.socket, address: Any) -> None:
         """Connect to address, which is resolved first if it has to be."""
@@ -228,8 +137,7 @@ class SocketsMixin(ResolveMixin):
                 raise
         else:
             return
-        call = partial(check_connected, sock, address)
-        await self._wait_writable(sock, call)
+        await sock_wait(self, sock, partial(check_connected, sock, address))
 
     async def sock_sendfile(
         self,
@@ -329,56 +237,15 @@ class SocketsMixin(ResolveMixin):
     async def _when_readable(
         self, sock: socket.socket, call: Callable[[], T]
     ) -> T:
-        self._check_socket(sock)
-        result = attempt(call)
-        if result is None:
-            result = await self._wait_readable(sock, call)
-        return result
+        """Call until it does not block; its result, or what it raises."""
+        result = sock_call(self, sock, call, False)
+        return await result if type(result) is Waiter else result
 
     async def _when_writable(
         self, sock: socket.socket, call: Callable[[], T]
     ) -> T:
-        self._check_socket(sock)
-        result = attempt(call)
-        if result is None:
-            result = await self._wait_writable(sock, call)
-        return result
-
-    def _wait_readable(
-        self, sock: socket.socket, call: Callable[[], T | None]
-    ) -> Awaitable[T]:
-        return self._wait(
-            sock, self._once_readable, self._remove_reader, call
-        )
-
-    def _wait_writable(
-        self, sock: socket.socket, call: Callable[[], T | None]
-    ) -> Awaitable[T]:
-        return self._wait(
-            sock, self._once_writable, self._remove_writer, call
-        )
-
-    async def _wait(
-        self,
-        sock: socket.socket,
-        add: Callable[..., _core.Handle],
-        remove: Callable[[int], bool],
-        call: Callable[[], T | None],
-    ) -> T:
-        """Call until it does not block; its result, or what it raises."""
-        waiter: Waiter[T] = Waiter(loop=self)
-        waiter.call = call
-        waiter.fd = self._check_fd(sock)
-        waiter.watch(add, remove)
-        waiter.hold(sock)
-        self._sock_waiters.add(waiter)
-        try:
-            return await waiter
-        finally:
-            self._sock_waiters.discard(waiter)
-            waiter.unwatch()
-            # An exception's traceback holds this frame, and it the exception.
-            del waiter
+        result = sock_call(self, sock, call, True)
+        return await result if type(result) is Waiter else result
 
 
 def check_not_ssl(sock: object) -> None:
@@ -392,21 +259,17 @@ def accept(sock: socket.socket) -> tuple[socket.socket, Any]:
     return connection, address
 
 
-def send_rest(
-    loop: _core.Loop, sock: socket.socket, rest: list[memoryview]
-) -> bool | None:
+def send_rest(sock: socket.socket, rest: list[memoryview]) -> None:
     """Send from rest[0], which is cut down to what is still to be sent."""
-    sent = _core.send(loop, sock, rest[0])
-    if sent is not None:
-        rest[0] = rest[0][sent:]
-    return True if sent is None or not rest[0] else None
+    rest[0] = rest[0][sock.send(rest[0]) :]
+    if rest[0]:
+        raise BlockingIOError
 
 
-def check_connected(sock: socket.socket, address: Any) -> bool:
+def check_connected(sock: socket.socket, address: Any) -> None:
     error = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
     if error != 0:
         raise OSError(error, f'Connect call failed {address}')
-    return True
 
 
 def check_sendfile(

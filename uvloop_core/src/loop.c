@@ -553,7 +553,6 @@ parse_fd(PyObject *object, int *fd)
 static PyObject *
 watch(Loop *loop,
       WatchKind kind,
-      uint8_t flags,
       const char *method,
       PyObject *const *args,
       Py_ssize_t nargs)
@@ -577,11 +576,8 @@ watch(Loop *loop,
     }
     loop_touch(loop);
     callback = callback_new(&loop->host, args[1], NULL, args + 2, nargs - 2);
-    if (callback != NULL) {
-        callback->flags |= flags;
-        if (poll_watch(&loop->poll, fd, kind, callback) < 0) {
-            Py_CLEAR(callback);
-        }
+    if (callback != NULL && poll_watch(&loop->poll, fd, kind, callback) < 0) {
+        Py_CLEAR(callback);
     }
     if (callback != NULL) {
         settle(loop, callback);
@@ -619,7 +615,7 @@ PyDoc_STRVAR(add_reader_doc,
 static PyObject *
 add_reader_meth(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
 {
-    return watch(CAST(Loop, self), WATCH_READ, 0, "_add_reader", args, nargs);
+    return watch(CAST(Loop, self), WATCH_READ, "_add_reader", args, nargs);
 }
 
 PyDoc_STRVAR(add_writer_doc,
@@ -630,39 +626,7 @@ PyDoc_STRVAR(add_writer_doc,
 static PyObject *
 add_writer_meth(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
 {
-    return watch(CAST(Loop, self), WATCH_WRITE, 0, "_add_writer", args, nargs);
-}
-
-PyDoc_STRVAR(once_readable_doc,
-             "_once_readable($self, fd, callback, /, *args)\n--\n\n"
-             "_add_reader() for who wants one call, and says it again if it "
-             "was not enough.\nIt may be called more often. "
-             "_remove_reader() ends it, also after that call.");
-
-static PyObject *
-once_readable_meth(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
-{
-    return watch(CAST(Loop, self),
-                 WATCH_READ,
-                 CALLBACK_ONCE,
-                 "_once_readable",
-                 args,
-                 nargs);
-}
-
-PyDoc_STRVAR(once_writable_doc,
-             "_once_writable($self, fd, callback, /, *args)\n--\n\n"
-             "The same of _add_writer.");
-
-static PyObject *
-once_writable_meth(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
-{
-    return watch(CAST(Loop, self),
-                 WATCH_WRITE,
-                 CALLBACK_ONCE,
-                 "_once_writable",
-                 args,
-                 nargs);
+    return watch(CAST(Loop, self), WATCH_WRITE, "_add_writer", args, nargs);
 }
 
 PyDoc_STRVAR(remove_reader_doc,
@@ -1207,14 +1171,6 @@ static PyMethodDef loop_methods[] = {
     {"_close", close_meth, METH_NOARGS, close_doc},
     {"_add_reader", METHOD(add_reader_meth), METH_FASTCALL, add_reader_doc},
     {"_add_writer", METHOD(add_writer_meth), METH_FASTCALL, add_writer_doc},
-    {"_once_readable",
-     METHOD(once_readable_meth),
-     METH_FASTCALL,
-     once_readable_doc},
-    {"_once_writable",
-     METHOD(once_writable_meth),
-     METH_FASTCALL,
-     once_writable_doc},
     {"_remove_reader", remove_reader_meth, METH_O, remove_reader_doc},
     {"_remove_writer", remove_writer_meth, METH_O, remove_writer_doc},
     {"_owner", owner_meth, METH_O, owner_doc},

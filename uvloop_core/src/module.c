@@ -5,6 +5,7 @@
 #include "literal.h"
 #include "loop.h"
 #include "sockets.h"
+#include "waiter.h"
 #include "tls.h"
 #include "udp.h"
 #include "pipe.h"
@@ -16,6 +17,7 @@ static const Register registers[] = {
     callback_register,
     literal_register,
     loop_register,
+    waiter_register,
     sockets_register,
     server_register,
     listener_register,

@@ -269,6 +269,9 @@ poll_watch(Poll *poll, int fd, WatchKind kind, Callback *callback)
         return -1;
     }
     previous = user->callbacks[kind];
+    if (previous == callback) {
+        return 0; /* once more */
+    }
     user->callbacks[kind] = (Callback *)Py_NewRef((PyObject *)callback);
     callback->flags |= CALLBACK_FD;
     if (previous != NULL) {

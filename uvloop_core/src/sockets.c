@@ -6,7 +6,7 @@
 #include <errno.h>
 #include <sys/socket.h>
 
-#include "loop.h"
+#include "waiter.h"
 
 /* Up to here what was received is copied out of the loop's bytes object. */
 #define COPIED_BYTES 16384
@@ -14,60 +14,51 @@
 /* A bigger object is not kept for the next call. */
 #define KEPT_BYTES ((size_t)1024 * 1024)
 
-/* The arguments that all functions share. */
-static Loop *
-parse_loop(State *st,
-           const char *function,
-           PyObject *const *args,
-           Py_ssize_t nargs)
+/* ---- system calls ---- */
+
+static bool
+is_plain(State *st, PyObject *sock)
 {
-    if (nargs == 3 && PyObject_TypeCheck(args[0], st->types[TYPE_LOOP])) {
-        return CAST(Loop, args[0]);
-    }
-    PyErr_Format(
-        PyExc_TypeError, "%s() takes a loop, a socket and one more", function);
-    return NULL;
+    return (PyObject *)Py_TYPE(sock) == st->objects[OBJECT_SOCKET];
 }
 
-/* The descriptor of a plain socket that is open; -1 for anything else: its
- * methods shall do it, or say what is wrong. */
+/* sock.fileno(): -1 if it is closed, or -1 with an exception. */
 static int
-plain_fd(State *st, PyObject *sock)
+descriptor(State *st, PyObject *sock)
 {
-    PyObject *number = NULL;
+    PyObject *number = PyObject_CallMethodNoArgs(sock, st->names[NAME_fileno]);
     int fd = -1;
 
-    if ((PyObject *)Py_TYPE(sock) == st->objects[OBJECT_SOCKET]) {
-        number = PyObject_CallMethodNoArgs(sock, st->names[NAME_fileno]);
-    }
     if (number != NULL) {
         fd = PyLong_AsInt(number);
         Py_DECREF(number);
     }
-    if (fd < 0) {
-        PyErr_Clear(); /* see above */
-    }
     return fd;
 }
 
-static bool
-would_block(int err)
+/* What a call came to that failed with `err`: 0 if it would block, else -1
+ * with OSError. */
+static int
+failed(int err)
 {
-    return err == EAGAIN || err == EWOULDBLOCK || err == EINTR;
+    if (err == EAGAIN || err == EWOULDBLOCK || err == EINTR) {
+        return 0;
+    }
+    errno = err;
+    PyErr_SetFromErrno(PyExc_OSError);
+    return -1;
 }
 
-/* sock.name(arg); `blocked`, borrowed, if it would block. */
-static PyObject *
-call_method(PyObject *sock, PyObject *name, PyObject *arg, PyObject *blocked)
+/* The same of a method of a socket, by its exception. */
+static int
+method_failed(void)
 {
-    PyObject *result = PyObject_CallMethodOneArg(sock, name, arg);
-
-    if (result == NULL && (PyErr_ExceptionMatches(PyExc_BlockingIOError) ||
-                           PyErr_ExceptionMatches(PyExc_InterruptedError))) {
+    if (PyErr_ExceptionMatches(PyExc_BlockingIOError) ||
+        PyErr_ExceptionMatches(PyExc_InterruptedError)) {
         PyErr_Clear(); /* that is the answer */
-        return Py_NewRef(blocked);
+        return 0;
     }
-    return result;
+    return -1;
 }
 
 /* A bytes object of at least `size` bytes, of which nobody knows. */
@@ -96,124 +87,354 @@ keep_bytes(Loop *loop, PyObject *bytes /* steals */)
     Py_XSETREF(loop->receiving, bytes);
 }
 
-/* Up to `size` bytes from a descriptor; None if that would block. */
-static PyObject *
-receive(Loop *loop, int fd, size_t size)
+/* recv(); as a WaiterCall. */
+static int
+receive_bytes(Loop *loop, int fd, size_t size, PyObject **result)
 {
     PyObject *bytes = take_bytes(loop, size);
-    PyObject *result = NULL;
     ssize_t count = 0;
     int err = 0;
 
     if (bytes == NULL) {
-        return NULL;
+        return -1;
     }
     count = recv(fd, PyBytes_AS_STRING(bytes), size, MSG_DONTWAIT);
     err = errno;
     if (count > COPIED_BYTES) {
-        (void)bytes_shrink(&bytes, count); /* NULL is the result, too */
-        return bytes;
+        *result = bytes;
+        return bytes_shrink(result, count) < 0 ? -1 : 1;
     }
     if (count >= 0) {
-        result = PyBytes_FromStringAndSize(PyBytes_AS_STRING(bytes), count);
+        *result = PyBytes_FromStringAndSize(PyBytes_AS_STRING(bytes), count);
     }
     keep_bytes(loop, bytes);
-    if (count < 0 && would_block(err)) {
-        Py_RETURN_NONE;
-    }
     if (count < 0) {
-        errno = err;
-        PyErr_SetFromErrno(PyExc_OSError);
+        return failed(err);
     }
-    return result;
+    return *result == NULL ? -1 : 1;
 }
 
-PyDoc_STRVAR(receive_doc,
-             "receive($module, loop, sock, n, /)\n--\n\n"
-             "Return up to n bytes that have come, None if none have.");
-
-static PyObject *
-receive_meth(PyObject *module, PyObject *const *args, Py_ssize_t nargs)
+/* sock.recv(n); as a WaiterCall. */
+static int
+receive(Loop *loop, PyObject *sock, PyObject *n, PyObject **result)
 {
-    State *st = PyModule_GetState(module);
-    Loop *loop = parse_loop(st, "receive", args, nargs);
+    State *st = loop->st;
     Py_ssize_t size = -1;
     int fd = -1;
-    int entered = 0;
+
+    if (is_plain(st, sock) && PyLong_CheckExact(n)) {
+        size = PyLong_AsSsize_t(n);
+        PyErr_Clear(); /* too big: sock.recv() says so */
+        fd = descriptor(st, sock);
+    }
+    if (size > 0 && fd >= 0) {
+        return receive_bytes(loop, fd, (size_t)size, result);
+    }
+    if (PyErr_Occurred()) {
+        return -1;
+    }
+    *result = PyObject_CallMethodOneArg(sock, st->names[NAME_recv], n);
+    return *result == NULL ? method_failed() : 1;
+}
+
+static int
+receive_again(Waiter *waiter, PyObject **result)
+{
+    return receive(waiter->loop, waiter->sock, waiter->arg, result);
+}
+
+/* Send what is left of the data; as a WaiterCall. */
+static int
+send_again(Waiter *waiter, PyObject **result)
+{
+    Py_buffer *data = &waiter->data;
+    int fd = descriptor(waiter->loop->st, waiter->sock);
+    ssize_t count = 0;
+
+    if (fd < 0) {
+        return PyErr_Occurred() ? -1 : failed(EBADF);
+    }
+    count = send(fd,
+                 (const char *)data->buf + waiter->sent,
+                 (size_t)(data->len - waiter->sent),
+                 MSG_DONTWAIT);
+    if (count < 0) {
+        return failed(errno);
+    }
+    waiter->sent += count;
+    if (waiter->sent < data->len) {
+        return 0;
+    }
+    *result = Py_NewRef(Py_None);
+    return 1;
+}
+
+static int
+call_again(Waiter *waiter, PyObject **result)
+{
+    *result = PyObject_CallNoArgs(waiter->arg);
+    return *result == NULL ? method_failed() : 1;
+}
+
+/* ---- the functions ---- */
+
+/* The loop, if it is one and the socket may be used on it; NULL with an
+ * exception. */
+static Loop *
+check(PyObject *module,
+      const char *function,
+      PyObject *const *args,
+      Py_ssize_t nargs,
+      Py_ssize_t wanted)
+{
+    State *st = PyModule_GetState(module);
+    Loop *loop = NULL;
     PyObject *result = NULL;
 
-    if (loop == NULL) {
+    if (nargs != wanted || !PyObject_TypeCheck(args[0], st->types[TYPE_LOOP])) {
+        PyErr_Format(PyExc_TypeError,
+                     "%s() takes a loop and %zd more arguments",
+                     function,
+                     wanted - 1);
         return NULL;
     }
-    if (PyLong_CheckExact(args[2])) {
-        size = PyLong_AsSsize_t(args[2]);
-        PyErr_Clear(); /* too big: sock.recv() says so */
+    loop = CAST(Loop, args[0]);
+    if (is_plain(st, args[1]) && !loop->border.debug) {
+        return loop;
     }
-    fd = size > 0 ? plain_fd(st, args[1]) : -1;
-    if (fd < 0) {
-        return call_method(args[1], st->names[NAME_recv], args[2], Py_None);
+    result = PyObject_CallMethodOneArg(
+        args[0], st->names[NAME_check_socket], args[1]);
+    Py_XDECREF(result);
+    return result == NULL ? NULL : loop;
+}
+
+/* The descriptor to wait for, which must not be a transport's; -1 with an
+ * exception. */
+static int
+check_fd(Loop *loop, PyObject *sock)
+{
+    State *st = loop->st;
+    PyObject *number = NULL;
+    int fd = -1;
+
+    if (is_plain(st, sock)) {
+        fd = descriptor(st, sock);
+        if (fd >= 0 && loop_owner(loop, fd) == NULL) {
+            return fd;
+        }
     }
-    entered = loop_enter_unchecked(loop);
+    if (!PyErr_Occurred()) {
+        number = PyObject_CallMethodOneArg(
+            (PyObject *)loop, st->names[NAME_check_fd], sock);
+    }
+    if (number == NULL) {
+        return -1;
+    }
+    fd = PyLong_AsInt(number);
+    Py_DECREF(number);
+    return fd;
+}
+
+/* A waiter for a call that would block. */
+static Waiter *
+new_waiter(Loop *loop, PyObject *sock, WatchKind kind, WaiterCall call)
+{
+    int fd = loop_check_closed(loop) < 0 ? -1 : check_fd(loop, sock);
+
+    return fd < 0 ? NULL : waiter_new(loop, sock, fd, kind, call);
+}
+
+/* The waiter, started; it is the result. */
+static PyObject *
+start(Waiter *waiter /* steals */)
+{
+    if (waiter_start(waiter) < 0) {
+        Py_DECREF(waiter);
+        return NULL;
+    }
+    return (PyObject *)waiter;
+}
+
+/* The waiter for a call with `arg`. */
+static PyObject *
+wait_for(Loop *loop,
+         PyObject *sock,
+         PyObject *arg,
+         WatchKind kind,
+         WaiterCall call)
+{
+    Waiter *waiter = new_waiter(loop, sock, kind, call);
+
+    if (waiter == NULL) {
+        return NULL;
+    }
+    waiter->arg = Py_NewRef(arg);
+    return start(waiter);
+}
+
+/* Make a call, and wait if it would block; the arguments are checked. */
+static PyObject *
+call_or_wait(Loop *loop,
+             PyObject *sock,
+             PyObject *arg,
+             WatchKind kind,
+             WaiterCall call)
+{
+    PyObject *result = NULL;
+    int outcome = 0;
+
+    if (call == receive_again) {
+        outcome = receive(loop, sock, arg, &result);
+    }
+    else {
+        result = PyObject_CallNoArgs(arg);
+        outcome = result == NULL ? method_failed() : 1;
+    }
+    return outcome != 0 ? result : wait_for(loop, sock, arg, kind, call);
+}
+
+PyDoc_STRVAR(sock_recv_doc,
+             "sock_recv($module, loop, sock, n, /)\n--\n\n"
+             "Return what sock.recv(n) does, or a Waiter for it.");
+
+static PyObject *
+sock_recv_meth(PyObject *module, PyObject *const *args, Py_ssize_t nargs)
+{
+    Loop *loop = check(module, "sock_recv", args, nargs, 3);
+    int entered = loop == NULL ? -1 : loop_enter(loop);
+    PyObject *result = NULL;
+
     if (entered < 0) {
         return NULL;
     }
-    result = receive(loop, fd, (size_t)size);
+    result = call_or_wait(loop, args[1], args[2], WATCH_READ, receive_again);
     loop_leave(loop, entered);
     return result;
 }
 
-PyDoc_STRVAR(send_doc,
-             "send($module, loop, sock, data, /)\n--\n\n"
-             "Send what can be sent now: returns how many bytes, or None if "
-             "it is known to be all.");
+PyDoc_STRVAR(sock_call_doc,
+             "sock_call($module, loop, sock, call, writes, /)\n--\n\n"
+             "Return what call() does, or a Waiter for it if that would "
+             "block: until sock is writable, or else readable.");
 
 static PyObject *
-send_meth(PyObject *module, PyObject *const *args, Py_ssize_t nargs)
+sock_call_meth(PyObject *module, PyObject *const *args, Py_ssize_t nargs)
 {
-    State *st = PyModule_GetState(module);
-    Loop *loop = parse_loop(st, "send", args, nargs);
-    PyObject *zero = NULL;
+    Loop *loop = check(module, "sock_call", args, nargs, 4);
+    int entered = loop == NULL ? -1 : loop_enter(loop);
     PyObject *result = NULL;
-    Py_buffer view;
-    ssize_t count = 0;
-    int fd = -1;
 
-    if (loop == NULL) {
+    if (entered < 0) {
         return NULL;
     }
-    fd = plain_fd(st, args[1]);
-    if (fd < 0) {
-        zero = PyLong_FromLong(0);
-        if (zero != NULL) {
-            result =
-                call_method(args[1], st->names[NAME_send], args[2], zero);
-            Py_DECREF(zero);
-        }
-        return result;
-    }
-    if (PyObject_GetBuffer(args[2], &view, PyBUF_SIMPLE) < 0) {
-        return NULL;
-    }
-    count = send(fd, view.buf, (size_t)view.len, MSG_DONTWAIT);
-    if (count < 0 && would_block(errno)) {
-        count = 0;
-    }
-    if (count < 0) {
-        PyErr_SetFromErrno(PyExc_OSError);
-    }
-    else if (count == view.len) {
-        result = Py_NewRef(Py_None);
-    }
-    else {
-        result = PyLong_FromSsize_t(count);
-    }
-    PyBuffer_Release(&view);
+    result = call_or_wait(loop,
+                          args[1],
+                          args[2],
+                          args[3] == Py_True ? WATCH_WRITE : WATCH_READ,
+                          call_again);
+    loop_leave(loop, entered);
     return result;
 }
 
+PyDoc_STRVAR(sock_wait_doc,
+             "sock_wait($module, loop, sock, call, /)\n--\n\n"
+             "Return a Waiter for what call() does once sock is writable.");
+
+static PyObject *
+sock_wait_meth(PyObject *module, PyObject *const *args, Py_ssize_t nargs)
+{
+    Loop *loop = check(module, "sock_wait", args, nargs, 3);
+    int entered = loop == NULL ? -1 : loop_enter(loop);
+    PyObject *result = NULL;
+
+    if (entered < 0) {
+        return NULL;
+    }
+    result = wait_for(loop, args[1], args[2], WATCH_WRITE, call_again);
+    loop_leave(loop, entered);
+    return result;
+}
+
+/* Send data that is all there is of it, and wait for the rest. */
+static PyObject *
+send_or_wait(Loop *loop, PyObject *sock, Py_buffer *data /* steals */)
+{
+    Waiter *waiter = NULL;
+    ssize_t count = 0;
+    int fd = descriptor(loop->st, sock);
+
+    if (fd < 0) {
+        count = PyErr_Occurred() ? -1 : failed(EBADF);
+    }
+    else {
+        count = send(fd, data->buf, (size_t)data->len, MSG_DONTWAIT);
+        if (count < 0) {
+            count = failed(errno);
+        }
+    }
+    if (count < 0 || count == data->len) {
+        PyBuffer_Release(data);
+        return count < 0 ? NULL : Py_NewRef(Py_None);
+    }
+    waiter = new_waiter(loop, sock, WATCH_WRITE, send_again);
+    if (waiter == NULL) {
+        PyBuffer_Release(data);
+        return NULL;
+    }
+    waiter->data = *data;
+    waiter->sent = count;
+    return start(waiter);
+}
+
+PyDoc_STRVAR(sock_send_doc,
+             "sock_send($module, loop, sock, data, /)\n--\n\n"
+             "Send all of data to a plain socket: None, or a Waiter for the "
+             "rest of it.");
+
+static PyObject *
+sock_send_meth(PyObject *module, PyObject *const *args, Py_ssize_t nargs)
+{
+    Loop *loop = check(module, "sock_send", args, nargs, 3);
+    int entered = 0;
+    Py_buffer data;
+    PyObject *result = NULL;
+
+    if (loop == NULL || PyObject_GetBuffer(args[2], &data, PyBUF_SIMPLE) < 0) {
+        return NULL;
+    }
+    entered = loop_enter(loop);
+    if (entered < 0) {
+        PyBuffer_Release(&data);
+        return NULL;
+    }
+    result = send_or_wait(loop, args[1], &data);
+    loop_leave(loop, entered);
+    return result;
+}
+
+PyDoc_STRVAR(sock_abandon_doc,
+             "sock_abandon($module, loop, /)\n--\n\n"
+             "Let go of all sockets that a Waiter holds: the loop is closed.");
+
+static PyObject *
+sock_abandon_meth(PyObject *module, PyObject *arg)
+{
+    State *st = PyModule_GetState(module);
+
+    if (!PyObject_TypeCheck(arg, st->types[TYPE_LOOP])) {
+        PyErr_SetString(PyExc_TypeError, "sock_abandon() takes a loop");
+        return NULL;
+    }
+    waiter_abandon_all(CAST(Loop, arg));
+    Py_RETURN_NONE;
+}
+
 static PyMethodDef functions[] = {
-    {"receive", METHOD(receive_meth), METH_FASTCALL, receive_doc},
-    {"send", METHOD(send_meth), METH_FASTCALL, send_doc},
+    {"sock_recv", METHOD(sock_recv_meth), METH_FASTCALL, sock_recv_doc},
+    {"sock_send", METHOD(sock_send_meth), METH_FASTCALL, sock_send_doc},
+    {"sock_call", METHOD(sock_call_meth), METH_FASTCALL, sock_call_doc},
+    {"sock_wait", METHOD(sock_wait_meth), METH_FASTCALL, sock_wait_doc},
+    {"sock_abandon", sock_abandon_meth, METH_O, sock_abandon_doc},
     {NULL, NULL, 0, NULL},
 };
 

@@ -1,10 +1,10 @@
-/* sockets.h - the system calls of sock_recv and sock_sendall. */
+/* sockets.h - the system calls of the sock_* methods. */
 #ifndef UVLOOP_CORE_SOCKETS_H
 #define UVLOOP_CORE_SOCKETS_H
 
 #include "state.h"
 
-/* Add the functions receive and send; 0 or -1. */
+/* Add the functions sock_recv, sock_send and so on; 0 or -1. */
 int sockets_register(PyObject *module, State *st);
 
 #endif
