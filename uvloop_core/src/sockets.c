@@ -61,13 +61,24 @@ method_failed(void)
     return -1;
 }
 
+/* The bytes object that is kept belongs to the loop's thread. */
+static bool
+is_ours(Loop *loop)
+{
+    return !COMPAT_FREE_THREADED ||
+           border_thread(&loop->border) == PyThread_get_thread_ident();
+}
+
 /* A bytes object of at least `size` bytes, of which nobody knows. */
 static PyObject *
 take_bytes(Loop *loop, size_t size)
 {
-    PyObject *bytes = loop->receiving;
+    PyObject *bytes = NULL;
 
-    loop->receiving = NULL;
+    if (is_ours(loop)) {
+        bytes = loop->receiving;
+        loop->receiving = NULL;
+    }
     if (bytes != NULL && (size_t)PyBytes_GET_SIZE(bytes) < size) {
         Py_CLEAR(bytes);
     }
@@ -80,7 +91,7 @@ take_bytes(Loop *loop, size_t size)
 static void
 keep_bytes(Loop *loop, PyObject *bytes /* steals */)
 {
-    if ((size_t)PyBytes_GET_SIZE(bytes) > KEPT_BYTES) {
+    if ((size_t)PyBytes_GET_SIZE(bytes) > KEPT_BYTES || !is_ours(loop)) {
         Py_DECREF(bytes);
         return;
     }
@@ -235,22 +246,23 @@ check_fd(Loop *loop, PyObject *sock)
     return fd;
 }
 
-/* A waiter for a call that would block. */
-static Waiter *
-new_waiter(Loop *loop, PyObject *sock, WatchKind kind, WaiterCall call)
-{
-    int fd = loop_check_closed(loop) < 0 ? -1 : check_fd(loop, sock);
-
-    return fd < 0 ? NULL : waiter_new(loop, sock, fd, kind, call);
-}
-
-/* The waiter, started; it is the result. */
+/* The waiter, started: it is the result. Only here another thread is one too
+ * many. */
 static PyObject *
-start(Waiter *waiter /* steals */)
+start(Loop *loop, Waiter *waiter /* steals */)
 {
-    if (waiter_start(waiter) < 0) {
-        Py_DECREF(waiter);
-        return NULL;
+    int entered = loop_check_closed(loop) < 0 ? -1 : loop_enter(loop);
+    int fd = -1;
+
+    if (entered >= 0) {
+        fd = check_fd(loop, waiter->sock);
+        if (fd >= 0 && waiter_start(waiter, fd) < 0) {
+            fd = -1;
+        }
+        loop_leave(loop, entered);
+    }
+    if (fd < 0) {
+        Py_CLEAR(waiter);
     }
     return (PyObject *)waiter;
 }
@@ -263,13 +275,13 @@ wait_for(Loop *loop,
          WatchKind kind,
          WaiterCall call)
 {
-    Waiter *waiter = new_waiter(loop, sock, kind, call);
+    Waiter *waiter = waiter_new(loop, sock, kind, call);
 
     if (waiter == NULL) {
         return NULL;
     }
     waiter->arg = Py_NewRef(arg);
-    return start(waiter);
+    return start(loop, waiter);
 }
 
 /* Make a call, and wait if it would block; the arguments are checked. */
@@ -301,15 +313,11 @@ static PyObject *
 sock_recv_meth(PyObject *module, PyObject *const *args, Py_ssize_t nargs)
 {
     Loop *loop = check(module, "sock_recv", args, nargs, 3);
-    int entered = loop == NULL ? -1 : loop_enter(loop);
-    PyObject *result = NULL;
 
-    if (entered < 0) {
+    if (loop == NULL) {
         return NULL;
     }
-    result = call_or_wait(loop, args[1], args[2], WATCH_READ, receive_again);
-    loop_leave(loop, entered);
-    return result;
+    return call_or_wait(loop, args[1], args[2], WATCH_READ, receive_again);
 }
 
 PyDoc_STRVAR(sock_call_doc,
@@ -321,19 +329,15 @@ static PyObject *
 sock_call_meth(PyObject *module, PyObject *const *args, Py_ssize_t nargs)
 {
     Loop *loop = check(module, "sock_call", args, nargs, 4);
-    int entered = loop == NULL ? -1 : loop_enter(loop);
-    PyObject *result = NULL;
 
-    if (entered < 0) {
+    if (loop == NULL) {
         return NULL;
     }
-    result = call_or_wait(loop,
-                          args[1],
-                          args[2],
-                          args[3] == Py_True ? WATCH_WRITE : WATCH_READ,
-                          call_again);
-    loop_leave(loop, entered);
-    return result;
+    return call_or_wait(loop,
+                        args[1],
+                        args[2],
+                        args[3] == Py_True ? WATCH_WRITE : WATCH_READ,
+                        call_again);
 }
 
 PyDoc_STRVAR(sock_wait_doc,
@@ -344,15 +348,11 @@ static PyObject *
 sock_wait_meth(PyObject *module, PyObject *const *args, Py_ssize_t nargs)
 {
     Loop *loop = check(module, "sock_wait", args, nargs, 3);
-    int entered = loop == NULL ? -1 : loop_enter(loop);
-    PyObject *result = NULL;
 
-    if (entered < 0) {
+    if (loop == NULL) {
         return NULL;
     }
-    result = wait_for(loop, args[1], args[2], WATCH_WRITE, call_again);
-    loop_leave(loop, entered);
-    return result;
+    return wait_for(loop, args[1], args[2], WATCH_WRITE, call_again);
 }
 
 /* Send data that is all there is of it, and wait for the rest. */
@@ -376,14 +376,14 @@ send_or_wait(Loop *loop, PyObject *sock, Py_buffer *data /* steals */)
         PyBuffer_Release(data);
         return count < 0 ? NULL : Py_NewRef(Py_None);
     }
-    waiter = new_waiter(loop, sock, WATCH_WRITE, send_again);
+    waiter = waiter_new(loop, sock, WATCH_WRITE, send_again);
     if (waiter == NULL) {
         PyBuffer_Release(data);
         return NULL;
     }
     waiter->data = *data;
     waiter->sent = count;
-    return start(waiter);
+    return start(loop, waiter);
 }
 
 PyDoc_STRVAR(sock_send_doc,
@@ -395,21 +395,12 @@ static PyObject *
 sock_send_meth(PyObject *module, PyObject *const *args, Py_ssize_t nargs)
 {
     Loop *loop = check(module, "sock_send", args, nargs, 3);
-    int entered = 0;
     Py_buffer data;
-    PyObject *result = NULL;
 
     if (loop == NULL || PyObject_GetBuffer(args[2], &data, PyBUF_SIMPLE) < 0) {
         return NULL;
     }
-    entered = loop_enter(loop);
-    if (entered < 0) {
-        PyBuffer_Release(&data);
-        return NULL;
-    }
-    result = send_or_wait(loop, args[1], &data);
-    loop_leave(loop, entered);
-    return result;
+    return send_or_wait(loop, args[1], &data);
 }
 
 PyDoc_STRVAR(sock_abandon_doc,

@@ -180,7 +180,7 @@ ready_meth(PyObject *self, PyObject *Py_UNUSED(ignored))
 static PyMethodDef ready_def = {"sock_ready", ready_meth, METH_NOARGS, NULL};
 
 Waiter *
-waiter_new(Loop *loop, PyObject *sock, int fd, WatchKind kind, WaiterCall call)
+waiter_new(Loop *loop, PyObject *sock, WatchKind kind, WaiterCall call)
 {
     PyTypeObject *type = loop->st->types[TYPE_WAITER];
     Waiter *waiter = (Waiter *)type->tp_alloc(type, 0);
@@ -188,7 +188,7 @@ waiter_new(Loop *loop, PyObject *sock, int fd, WatchKind kind, WaiterCall call)
     if (waiter != NULL) {
         waiter->loop = (Loop *)Py_NewRef(loop);
         waiter->sock = Py_NewRef(sock);
-        waiter->fd = fd;
+        waiter->fd = -1;
         waiter->kind = kind;
         waiter->call = call;
     }
@@ -196,7 +196,7 @@ waiter_new(Loop *loop, PyObject *sock, int fd, WatchKind kind, WaiterCall call)
 }
 
 int
-waiter_start(Waiter *waiter)
+waiter_start(Waiter *waiter, int fd)
 {
     Loop *loop = waiter->loop;
     PyObject *ready = PyCFunction_New(&ready_def, (PyObject *)waiter);
@@ -210,7 +210,8 @@ waiter_start(Waiter *waiter)
     }
     if (watcher != NULL) {
         watcher->flags |= CALLBACK_ONCE;
-        err = poll_watch(&loop->poll, waiter->fd, waiter->kind, watcher);
+        waiter->fd = fd;
+        err = poll_watch(&loop->poll, fd, waiter->kind, watcher);
     }
     if (err < 0) {
         Py_XDECREF(watcher);

@@ -26,7 +26,7 @@ struct Waiter {
     PyObject_HEAD
     Loop *loop; /* owned */
     WaiterCall call;
-    int fd;
+    int fd; /* -1 until it is started */
     WatchKind kind;
     WaiterState state;
     bool blocking; /* asyncio's protocol: awaited, its task does not know yet */
@@ -47,10 +47,10 @@ struct Waiter {
 
 /* New, of a call that blocks now; it is not waited for yet. */
 Waiter *
-waiter_new(Loop *loop, PyObject *sock, int fd, WatchKind kind, WaiterCall call);
+waiter_new(Loop *loop, PyObject *sock, WatchKind kind, WaiterCall call);
 
-/* Begin to wait: 0, or -1 with OSError. */
-int waiter_start(Waiter *waiter);
+/* Begin to wait for the socket's fd: 0, or -1 with OSError. */
+int waiter_start(Waiter *waiter, int fd);
 
 /* The loop is closed: no call goes on, and their sockets may be closed. */
 void waiter_abandon_all(Loop *loop);
