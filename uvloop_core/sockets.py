@@ -27,6 +27,7 @@ T = TypeVar('T')
 
 Buffer = Any  # collections.abc.Buffer, from 3.12 on
 
+UNDER_WAY = {errno.EINPROGRESS, errno.EINTR}
 WOULD_BLOCK = (BlockingIOError, InterruptedError)
 SENDFILE_CHUNK = 1024 * 1024 * 1024
 FALLBACK_CHUNK = 256 * 1024
@@ -129,14 +130,16 @@ class SocketsMixin(ResolveMixin):
             if not found:
                 raise OSError('getaddrinfo() returned empty list')
             address = found[0][4]
-        try:
-            sock.connect(address)
-        except WOULD_BLOCK as error:
-            # A UNIX listener's backlog is full: nothing is under way.
-            if error.errno == errno.EAGAIN:
-                raise
-        else:
+        await self._connect_to(sock, address)
+
+    async def _connect_to(self, sock: socket.socket, address: Any) -> None:
+        """sock_connect, of a resolved address."""
+        error = sock.connect_ex(address)
+        if error == 0:
             return
+        # EAGAIN: a UNIX listener's backlog is full, nothing is under way.
+        if error not in UNDER_WAY:
+            raise OSError(error, os.strerror(error))
         await sock_wait(self, sock, partial(check_connected, sock, address))
 
     async def sock_sendfile(

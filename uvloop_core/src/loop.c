@@ -96,6 +96,7 @@ loop_set_owner(Loop *loop, int fd, Handle *handle)
         loop->owners_allocated = size;
     }
     loop->owners[fd] = handle;
+    poll_yield(&loop->poll, fd);
     return 0;
 }
 

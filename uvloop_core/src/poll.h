@@ -79,6 +79,16 @@ int poll_unwatch(Poll *poll, int fd, WatchKind kind);
  * Without memory nothing is set, and libuv tells of all. */
 void poll_set_reader(Poll *poll, int fd, Handle *handle);
 
+/* A libuv handle has the fd from now on: what the kernel knows of it is none
+ * of ours. */
+static inline void
+poll_yield(Poll *poll, int fd)
+{
+    if ((size_t)fd < poll->allocated && poll->fds[fd].events == 0) {
+        poll->fds[fd].known = false;
+    }
+}
+
 /* Take an fd out of the set that a libuv handle has watched, stopped to, and
  * is not going to close: it is somebody else's. */
 void poll_forget(Poll *poll, int fd);
