@@ -217,6 +217,7 @@ def make_tls(
     connected: bool = False,
     paused: bool = False,
 ) -> SSLProtocol: ...
+
 @final
 class Waiter(Awaitable[Any]):
     _asyncio_future_blocking: bool

@@ -1,6 +1,7 @@
 #include "inbox.h"
 
-/* Whoever comes here holds the GIL, where there is one: that is a lock, too. */
+/* Whoever comes here holds the GIL, where there is one: that is a lock, too.
+ */
 static inline void
 lock(Inbox *inbox)
 {

@@ -202,7 +202,8 @@ check(PyObject *module,
     Loop *loop = NULL;
     PyObject *result = NULL;
 
-    if (nargs != wanted || !PyObject_TypeCheck(args[0], st->types[TYPE_LOOP])) {
+    if (nargs != wanted ||
+        !PyObject_TypeCheck(args[0], st->types[TYPE_LOOP])) {
         PyErr_Format(PyExc_TypeError,
                      "%s() takes a loop and %zd more arguments",
                      function,
@@ -269,11 +270,8 @@ start(Loop *loop, Waiter *waiter /* steals */)
 
 /* The waiter for a call with `arg`. */
 static PyObject *
-wait_for(Loop *loop,
-         PyObject *sock,
-         PyObject *arg,
-         WatchKind kind,
-         WaiterCall call)
+wait_for(
+    Loop *loop, PyObject *sock, PyObject *arg, WatchKind kind, WaiterCall call)
 {
     Waiter *waiter = waiter_new(loop, sock, kind, call);
 
@@ -286,11 +284,8 @@ wait_for(Loop *loop,
 
 /* Make a call, and wait if it would block; the arguments are checked. */
 static PyObject *
-call_or_wait(Loop *loop,
-             PyObject *sock,
-             PyObject *arg,
-             WatchKind kind,
-             WaiterCall call)
+call_or_wait(
+    Loop *loop, PyObject *sock, PyObject *arg, WatchKind kind, WaiterCall call)
 {
     PyObject *result = NULL;
     int outcome = 0;

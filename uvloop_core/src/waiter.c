@@ -16,9 +16,9 @@ hold(Waiter *waiter)
 
     if (err > 0 && PyLong_Check(users)) {
         more = PyLong_FromLong(PyLong_AsLong(users) + 1);
-        err = more == NULL ? -1
-                           : PyObject_SetAttr(
-                                 waiter->sock, names[NAME_io_refs], more);
+        err = more == NULL
+                  ? -1
+                  : PyObject_SetAttr(waiter->sock, names[NAME_io_refs], more);
         waiter->holds = err == 0;
     }
     Py_XDECREF(more);
@@ -167,9 +167,9 @@ ready_meth(PyObject *self, PyObject *Py_UNUSED(ignored))
         give_up(waiter);
         err = tell(waiter);
     }
-    else if (outcome == 0 && !callback_is_cancelled(waiter->watcher)) {
-        err = poll_watch(
-            &loop->poll, waiter->fd, waiter->kind, waiter->watcher);
+    else if (!callback_is_cancelled(waiter->watcher)) {
+        err =
+            poll_watch(&loop->poll, waiter->fd, waiter->kind, waiter->watcher);
     }
     if (outcome < 0 || err < 0) {
         return NULL;
@@ -362,12 +362,8 @@ add_done_callback_meth(PyObject *self,
     Waiter *waiter = CAST(Waiter, self);
     PyObject *found[2] = {NULL};
 
-    if (args_spread(&spec,
-                    waiter->loop->st->names,
-                    args,
-                    nargs,
-                    kwnames,
-                    found) < 0) {
+    if (args_spread(
+            &spec, waiter->loop->st->names, args, nargs, kwnames, found) < 0) {
         return NULL;
     }
     if (waiter->callback != NULL) {
@@ -400,12 +396,9 @@ cancel_meth(PyObject *self,
     Waiter *waiter = CAST(Waiter, self);
     PyObject *message = NULL;
 
-    if (args_spread(&spec,
-                    waiter->loop->st->names,
-                    args,
-                    nargs,
-                    kwnames,
-                    &message) < 0) {
+    if (args_spread(
+            &spec, waiter->loop->st->names, args, nargs, kwnames, &message) <
+        0) {
         return NULL;
     }
     if (waiter->state != WAITER_PENDING) {
@@ -544,10 +537,7 @@ static PyMethodDef methods[] = {
      METHOD(add_done_callback_meth),
      METH_FASTCALL | METH_KEYWORDS,
      add_done_callback_doc},
-    {"cancel",
-     METHOD(cancel_meth),
-     METH_FASTCALL | METH_KEYWORDS,
-     cancel_doc},
+    {"cancel", METHOD(cancel_meth), METH_FASTCALL | METH_KEYWORDS, cancel_doc},
     {"result", result_meth, METH_NOARGS, result_doc},
     {"done", done_meth, METH_NOARGS, done_doc},
     {"cancelled", cancelled_meth, METH_NOARGS, cancelled_doc},
@@ -566,8 +556,7 @@ static PyMemberDef members[] = {
     {NULL, 0, 0, 0, NULL},
 };
 
-PyDoc_STRVAR(waiter_doc,
-             "What a sock_* call awaits: to a task, a future.");
+PyDoc_STRVAR(waiter_doc, "What a sock_* call awaits: to a task, a future.");
 
 static PyType_Slot slots[] = {
     {Py_tp_doc, (void *)waiter_doc},

@@ -29,13 +29,14 @@ struct Waiter {
     int fd; /* -1 until it is started */
     WatchKind kind;
     WaiterState state;
-    bool blocking; /* asyncio's protocol: awaited, its task does not know yet */
-    bool holds;        /* counted in sock._io_refs */
-    Callback *watcher; /* owned: NULL once it is given up */
-    PyObject *sock;    /* owned */
-    PyObject *arg;     /* owned: for `call`, as the next two; or NULL */
-    Py_buffer data;    /* owned: data.obj is NULL if there is none */
-    Py_ssize_t sent;   /* bytes of it */
+    bool
+        blocking; /* asyncio's protocol: awaited, its task does not know yet */
+    bool holds;   /* counted in sock._io_refs */
+    Callback *watcher;  /* owned: NULL once it is given up */
+    PyObject *sock;     /* owned */
+    PyObject *arg;      /* owned: for `call`, as the next two; or NULL */
+    Py_buffer data;     /* owned: data.obj is NULL if there is none */
+    Py_ssize_t sent;    /* bytes of it */
     PyObject *result;   /* owned: until it is taken */
     PyObject *error;    /* owned: until it is raised */
     PyObject *message;  /* owned: what cancel() was given, or NULL */
