@@ -27,6 +27,7 @@ T = TypeVar('T')
 
 Buffer = Any  # collections.abc.Buffer, from 3.12 on
 
+PLAIN = socket.socket  # as C knows it, whatever takes its place later
 UNDER_WAY = {errno.EINPROGRESS, errno.EINTR}
 WOULD_BLOCK = (BlockingIOError, InterruptedError)
 SENDFILE_CHUNK = 1024 * 1024 * 1024
@@ -105,7 +106,7 @@ class SocketsMixin(ResolveMixin):
 
     async def sock_sendall(self, sock: socket.socket, data: Buffer) -> None:
         """Send all of data."""
-        if type(sock) is socket.socket:
+        if type(sock) is PLAIN:
             waiter = sock_send(self, sock, data)
             if waiter is not None:
                 await waiter

@@ -101,6 +101,20 @@ give_up(Waiter *waiter)
     let_go(waiter);
 }
 
+/* The same for an entry point; 0, or -1 with RuntimeError. */
+static int
+give_up_checked(Waiter *waiter)
+{
+    int entered = loop_enter(waiter->loop);
+
+    if (entered < 0) {
+        return -1;
+    }
+    give_up(waiter);
+    loop_leave(waiter->loop, entered);
+    return 0;
+}
+
 /* Tell who awaits it, in a turn to come, as a future does; 0 or -1. */
 static int
 tell(Waiter *waiter)
@@ -167,7 +181,8 @@ ready_meth(PyObject *self, PyObject *Py_UNUSED(ignored))
         give_up(waiter);
         err = tell(waiter);
     }
-    else if (!callback_is_cancelled(waiter->watcher)) {
+    else if (waiter->watcher != NULL &&
+             !callback_is_cancelled(waiter->watcher)) {
         err =
             poll_watch(&loop->poll, waiter->fd, waiter->kind, waiter->watcher);
     }
@@ -243,13 +258,14 @@ waiter_abandon_all(Loop *loop)
 static void
 raise_cancelled(Waiter *waiter)
 {
-    PyObject *error = waiter->loop->st->objects[OBJECT_CANCELLED_ERROR];
+    PyObject *type = waiter->loop->st->objects[OBJECT_CANCELLED_ERROR];
+    PyObject *error = waiter->message == NULL
+                          ? PyObject_CallNoArgs(type)
+                          : PyObject_CallOneArg(type, waiter->message);
 
-    if (waiter->message == NULL) {
-        PyErr_SetNone(error);
-    }
-    else {
-        PyErr_SetObject(error, waiter->message);
+    if (error != NULL) {
+        PyErr_SetObject(type, error);
+        Py_DECREF(error);
     }
 }
 
@@ -319,10 +335,12 @@ throw_meth(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
     Waiter *waiter = CAST(Waiter, self);
     PyObject *type = nargs > 0 ? args[0] : Py_None;
 
-    give_up(waiter);
+    if (give_up_checked(waiter) < 0) {
+        return NULL;
+    }
     Py_CLEAR(waiter->error); /* as above */
     if (PyExceptionInstance_Check(type)) {
-        PyErr_SetObject((PyObject *)Py_TYPE(type), type);
+        PyErr_SetRaisedException(Py_NewRef(type));
     }
     else if (PyExceptionClass_Check(type)) {
         PyErr_SetObject(type, nargs > 1 ? args[1] : NULL);
@@ -340,7 +358,9 @@ PyDoc_STRVAR(close_doc, "close($self, /)\n--\n\nGive up.");
 static PyObject *
 close_meth(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
-    give_up(CAST(Waiter, self));
+    if (give_up_checked(CAST(Waiter, self)) < 0) {
+        return NULL;
+    }
     Py_RETURN_NONE;
 }
 
@@ -404,11 +424,13 @@ cancel_meth(PyObject *self,
     if (waiter->state != WAITER_PENDING) {
         Py_RETURN_FALSE;
     }
+    if (give_up_checked(waiter) < 0) {
+        return NULL;
+    }
     waiter->state = WAITER_CANCELLED;
     if (message != NULL && message != Py_None) {
-        waiter->message = Py_NewRef(message);
+        Py_XSETREF(waiter->message, Py_NewRef(message));
     }
-    give_up(waiter);
     if (tell(waiter) < 0) {
         return NULL;
     }
