@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import warnings
-from asyncio.futures import _copy_future_state
+from asyncio.futures import _copy_future_state  # type: ignore[attr-defined]
 from collections.abc import Callable
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from functools import partial

@@ -7,6 +7,7 @@ from asyncio.constants import _SendfileMode
 from collections.abc import Callable
 from typing import Any
 
+from ._core import Handle
 from .sockets import (
     SEEKS_ALWAYS,
     WOULD_BLOCK,
