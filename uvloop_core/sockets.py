@@ -28,7 +28,7 @@ T = TypeVar('T')
 Buffer = Any  # collections.abc.Buffer, from 3.12 on
 
 PLAIN = socket.socket  # as C knows it, whatever takes its place later
-UNDER_WAY = {errno.EINPROGRESS, errno.EINTR}
+UNDER_WAY = {errno.EINPROGRESS, errno.EALREADY, errno.EINTR}
 WOULD_BLOCK = (BlockingIOError, InterruptedError)
 SENDFILE_CHUNK = 1024 * 1024 * 1024
 FALLBACK_CHUNK = 256 * 1024
