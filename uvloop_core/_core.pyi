@@ -2,12 +2,13 @@ import asyncio
 import os
 import socket
 import ssl
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Generator, Iterable
 from contextvars import Context
-from typing import Any, TypeVarTuple, final
+from typing import Any, Never, TypeVar, TypeVarTuple, final
 
 from typing_extensions import disjoint_base
 
+_T = TypeVar('_T')
 _Ts = TypeVarTuple('_Ts')
 
 __version__: str
@@ -216,6 +217,47 @@ def make_tls(
     connected: bool = False,
     paused: bool = False,
 ) -> SSLProtocol: ...
+
+@final
+class Waiter(Awaitable[Any]):
+    _asyncio_future_blocking: bool
+    def __await__(self) -> Generator[Any, Any, Any]: ...
+    def __iter__(self) -> Waiter: ...
+    def __next__(self) -> Any: ...
+    def add_done_callback(
+        self,
+        callback: Callable[[Waiter], object],
+        /,
+        *,
+        context: Context | None = None,
+    ) -> None: ...
+    def cancel(self, msg: Any = None) -> bool: ...
+    def result(self) -> Any: ...
+    def done(self) -> bool: ...
+    def cancelled(self) -> bool: ...
+    def get_loop(self) -> Loop: ...
+    def throw(
+        self, type: Any, value: Any = None, traceback: Any = None, /
+    ) -> Never: ...
+    def close(self) -> None: ...
+
+def sock_recv(
+    loop: Loop, sock: socket.socket, n: int, /
+) -> bytes | Waiter: ...
+def sock_send(
+    loop: Loop, sock: socket.socket, data: Any, /
+) -> Waiter | None: ...
+def sock_call(
+    loop: Loop,
+    sock: socket.socket,
+    call: Callable[[], _T],
+    writes: bool,
+    /,
+) -> _T | Waiter: ...
+def sock_wait(
+    loop: Loop, sock: socket.socket, call: Callable[[], object], /
+) -> Waiter: ...
+def sock_abandon(loop: Loop, /) -> None: ...
 def resolve_literal(
     host: object, port: object, family: int, type: int, proto: int, /
 ) -> list[Any] | None: ...

@@ -8,9 +8,11 @@ import itertools
 import socket
 import sys
 from collections.abc import Callable, Coroutine, Iterable, Iterator
+from contextlib import suppress
 from functools import partial
 from typing import Any, TypeVar
 
+from ._core import resolve_literal
 from .base import logger
 from .resolve import AddressInfo
 from .sockets import SocketsMixin, check_not_ssl
@@ -20,6 +22,9 @@ P = TypeVar('P', bound=asyncio.BaseProtocol)
 
 # How 3.13 changed the text of a failed bind: with the [errno N] before.
 BIND_ERROR_HAS_ERRNO = sys.version_info >= (3, 13)
+# In the type of a new socket: it does not block, without a call of its own.
+NONBLOCK = getattr(socket, 'SOCK_NONBLOCK', 0)
+NO_TLS = TlsOptions()
 
 
 class ConnectMixin(SocketsMixin, TlsMixin):
@@ -79,10 +84,12 @@ class ConnectMixin(SocketsMixin, TlsMixin):
             )
         elif sock.type != socket.SOCK_STREAM:
             raise ValueError(f'A Stream Socket was expected, got {sock!r}')
-        options = TlsOptions(
-            *(False, server_hostname),
-            *(ssl_handshake_timeout, ssl_shutdown_timeout),
-        )
+        options = NO_TLS
+        if ssl:
+            options = TlsOptions(
+                *(False, server_hostname),
+                *(ssl_handshake_timeout, ssl_shutdown_timeout),
+            )
         try:
             transport, protocol = await self._connect_transport(
                 sock, protocol_factory, ssl, options
@@ -136,6 +143,13 @@ class ConnectMixin(SocketsMixin, TlsMixin):
         flags: int,
     ) -> tuple[list[AddressInfo], list[AddressInfo] | None]:
         """Where to connect to, and what to bind to before."""
+        if local is None and not flags:
+            host, port = remote
+            literal = resolve_literal(
+                host, port, family, socket.SOCK_STREAM, proto
+            )
+            if literal is not None:
+                return literal, None
         found = []
         for address in (remote,) if local is None else (remote, local):
             addresses = await self._resolve(
@@ -155,20 +169,22 @@ class ConnectMixin(SocketsMixin, TlsMixin):
     ) -> socket.socket:
         """A socket that is connected to the first address that answers."""
         errors: list[list[OSError]] = []
-        attempts = (
-            partial(self._connect_one, errors, address, local)
-            for address in addresses
-        )
         try:
-            if delay is None:
-                sock = await first_in_turn(attempts)
-            else:
-                sock = await first_in_race(attempts, delay)
-            if sock is None:
-                raise combined(
-                    [error for each in errors for error in each], all_errors
+            if delay is not None:
+                attempts = (
+                    partial(self._connect_one, errors, address, local)
+                    for address in addresses
                 )
-            return sock
+                sock = await first_in_race(attempts, delay)
+                if sock is not None:
+                    return sock
+            else:
+                for address in addresses:
+                    with suppress(OSError):
+                        return await self._connect_one(errors, address, local)
+            raise combined(
+                [error for each in errors for error in each], all_errors
+            )
         finally:
             # The errors' tracebacks hold this frame, and it holds them.
             errors.clear()
@@ -185,11 +201,12 @@ class ConnectMixin(SocketsMixin, TlsMixin):
         family, kind, proto, _, sockaddr = address
         sock = None
         try:
-            sock = socket.socket(family, kind, proto)
-            sock.setblocking(False)
+            sock = socket.socket(family, kind | NONBLOCK, proto)
+            if not NONBLOCK:
+                sock.setblocking(False)
             if local is not None:
                 bind_any(sock, local, own)
-            await self.sock_connect(sock, sockaddr)
+            await self._connect_to(sock, sockaddr)
             return sock
         except BaseException as error:
             if sock is not None:
@@ -207,7 +224,8 @@ class ConnectMixin(SocketsMixin, TlsMixin):
         tls: Any,
         options: TlsOptions,
     ) -> tuple[Any, P]:
-        sock.setblocking(False)
+        if sock.gettimeout() != 0:
+            sock.setblocking(False)
         self._check_fd(sock)
         context = contextvars.copy_context()
         protocol = protocol_factory()
@@ -277,20 +295,11 @@ def interleave_families(
 
 
 Attempt = asyncio.Task[socket.socket]
-Attempts = Iterable[Callable[[], Coroutine[Any, Any, socket.socket]]]
-
-
-async def first_in_turn(attempts: Attempts) -> socket.socket | None:
-    for attempt in attempts:
-        try:
-            return await attempt()
-        except OSError:
-            continue
-    return None
 
 
 async def first_in_race(
-    attempts: Attempts, delay: float
+    attempts: Iterable[Callable[[], Coroutine[Any, Any, socket.socket]]],
+    delay: float,
 ) -> socket.socket | None:
     """RFC 8305: a new attempt after `delay` seconds, or once one fails."""
     tasks: set[Attempt] = set()

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import threading
 import warnings
+from asyncio.futures import _copy_future_state  # type: ignore[attr-defined]
 from collections.abc import Callable
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from .base import LoopBase
@@ -35,7 +37,20 @@ class ExecutorMixin(LoopBase):
             self._check_callback(func, 'run_in_executor')
         if executor is None:
             executor = self._get_default_executor()
-        return asyncio.wrap_future(executor.submit(func, *args), loop=self)
+        done: Any = executor.submit(func, *args)
+        if not isinstance(done, Future):
+            return asyncio.wrap_future(done, loop=self)
+        # What wrap_future does, of which half is to find out what is known
+        # here.
+        future = self.create_future()
+        future.add_done_callback(partial(cancel_if_cancelled, done))
+        done.add_done_callback(partial(self._pass_on, future))
+        return future
+
+    def _pass_on(self, future: asyncio.Future[T], done: Future[T]) -> None:
+        """In whatever thread has done the work."""
+        if not self.is_closed():
+            self.call_soon_threadsafe(_copy_future_state, done, future)
 
     def _get_default_executor(self) -> Executor:
         if self._executor_shutdown_called:
@@ -104,6 +119,13 @@ class ExecutorMixin(LoopBase):
         executor, self._default_executor = self._default_executor, None
         if executor is not None:
             executor.shutdown(wait=False)
+
+
+def cancel_if_cancelled(
+    done: Future[Any], future: asyncio.Future[Any]
+) -> None:
+    if future.cancelled():
+        done.cancel()
 
 
 def settle(future: asyncio.Future[None], error: Exception | None) -> None:

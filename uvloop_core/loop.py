@@ -26,6 +26,7 @@ from ._core import (
     UDPTransport,
     UnixTransport,
     WriteUnixTransport,
+    sock_abandon,
 )
 from .base import debug_by_default, logger
 from .datagram import DatagramMixin
@@ -156,7 +157,7 @@ class Loop(
             logger.debug('Close %r', self)
         self._close_signals()
         self._close()
-        self._let_sockets_go()
+        sock_abandon(self)
         self._shut_children()
         self._close_executor()
 

@@ -7,11 +7,11 @@ from asyncio.constants import _SendfileMode
 from collections.abc import Callable
 from typing import Any
 
+from ._core import Handle
 from .sockets import (
     SEEKS_ALWAYS,
     WOULD_BLOCK,
     SocketsMixin,
-    Waiter,
     check_sendfile,
 )
 
@@ -20,14 +20,54 @@ CHUNK = 64 * 1024
 LOST = 'Connection is closed by peer'
 
 
-class HeldWaiter(Waiter[Any]):
-    """A Waiter on a transport's descriptor, which may go before it."""
+class HeldWaiter(asyncio.Future[int]):
+    """The result of a call that is made again each time an fd is writable.
 
-    __slots__ = ()
+    It gives its writer up at once when it is settled or cancelled, not a turn
+    later: by then the fd, a transport's, may be closed and be somebody else's.
+    """
+
+    __slots__ = ('call', 'fd', 'handle', 'loop')
+
+    call: Callable[[], int]
+    fd: int
+    handle: Handle | None
+    loop: SendfileMixin
+
+    def watch(self) -> None:
+        self.handle = self.loop._add_writer(self.fd, self.step)
+
+    def unwatch(self) -> None:
+        handle, self.handle = self.handle, None
+        # If it is cancelled, another writer has taken its place.
+        if handle is not None and not handle.cancelled():
+            self.loop._remove_writer(self.fd)
+
+    def cancel(self, msg: Any | None = None) -> bool:
+        self.unwatch()
+        return super().cancel(msg=msg)
 
     def set_exception(self, exception: type | BaseException, /) -> None:
         self.unwatch()
         super().set_exception(exception)
+
+    def step(self) -> None:
+        if self.done():
+            return
+        try:
+            result = self.call()
+        except WOULD_BLOCK:
+            return
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException as error:
+            self.set_exception(error)
+        else:
+            self.unwatch()
+            self.set_result(result)
+        finally:
+            # The error's traceback holds this frame, and the future it.
+            del self
 
 
 class Sender:
@@ -64,11 +104,11 @@ class Sender:
         waiter = HeldWaiter(loop=self.loop)
         waiter.call = call
         waiter.fd = sock.fileno()
+        waiter.loop = self.loop
         self.hold(waiter)
-        waiter.watch(self.loop._add_writer, self.loop._remove_writer)
+        waiter.watch()
         try:
-            result: int = await waiter
-            return result
+            return await waiter
         finally:
             waiter.unwatch()
             # An exception's traceback holds this frame, and it the exception.

@@ -17,7 +17,7 @@ from contextlib import suppress
 from functools import partial
 from typing import IO, TYPE_CHECKING, Any, TypeVar
 
-from . import _core
+from ._core import Waiter, sock_call, sock_recv, sock_send, sock_wait
 from .resolve import ResolveMixin
 
 if TYPE_CHECKING:
@@ -27,6 +27,8 @@ T = TypeVar('T')
 
 Buffer = Any  # collections.abc.Buffer, from 3.12 on
 
+PLAIN = socket.socket  # as C knows it, whatever takes its place later
+UNDER_WAY = {errno.EINPROGRESS, errno.EALREADY, errno.EINTR}
 WOULD_BLOCK = (BlockingIOError, InterruptedError)
 SENDFILE_CHUNK = 1024 * 1024 * 1024
 FALLBACK_CHUNK = 256 * 1024
@@ -35,86 +37,8 @@ FALLBACK_CHUNK = 256 * 1024
 SEEKS_ALWAYS = sys.version_info >= (3, 14)
 
 
-class Waiter(asyncio.Future[T]):
-    """The result of a call that is made again each time an fd is ready.
-
-    It gives its reader or writer up at once when it is settled or cancelled,
-    not a turn later: by then the fd may be closed and be somebody else's.
-    Until then it may hold the socket, as a file made of it does: close() of
-    the socket is put off so long.
-    """
-
-    __slots__ = ('call', 'fd', 'handle', 'remove', 'sock')
-
-    call: Callable[[], T]
-    fd: int
-    handle: _core.Handle | None
-    remove: Callable[[int], bool]
-    sock: Any  # None once it is let go
-
-    def watch(
-        self,
-        add: Callable[[int, Callable[[], None]], _core.Handle],
-        remove: Callable[[int], bool],
-    ) -> None:
-        self.remove = remove
-        self.sock = None
-        self.handle = add(self.fd, self.step)
-
-    def hold(self, sock: object) -> None:
-        # Only socket.socket counts its users.
-        users = getattr(sock, '_io_refs', None)
-        if isinstance(users, int):
-            sock._io_refs = users + 1  # type: ignore[attr-defined]
-            self.sock = sock
-
-    def unwatch(self) -> None:
-        handle, self.handle = self.handle, None
-        # If it is cancelled, another reader or writer has taken its place.
-        if handle is not None and not handle.cancelled():
-            self.remove(self.fd)
-        self.let_go()
-
-    def let_go(self) -> None:
-        sock, self.sock = self.sock, None
-        if sock is not None:
-            sock._decref_socketios()
-
-    def cancel(self, msg: Any | None = None) -> bool:
-        self.unwatch()
-        return super().cancel(msg=msg)
-
-    def step(self) -> None:
-        if self.done():
-            return
-        try:
-            result = self.call()
-        except WOULD_BLOCK:
-            return
-        except (SystemExit, KeyboardInterrupt):
-            raise
-        except BaseException as error:
-            self.unwatch()
-            self.set_exception(error)
-        else:
-            self.unwatch()
-            self.set_result(result)
-        finally:
-            # The error's traceback holds this frame, and the future it.
-            del self
-
-
 class SocketsMixin(ResolveMixin):
     """add_reader and the like, and the sock_* calls."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._sock_waiters: set[Waiter[Any]] = set()
-
-    def _let_sockets_go(self) -> None:
-        """The loop is closed: no call on a socket goes on."""
-        while self._sock_waiters:
-            self._sock_waiters.pop().let_go()
 
     def add_reader(
         self, fd: Any, callback: Callable[[*_Ts], object], *args: *_Ts
@@ -144,7 +68,8 @@ class SocketsMixin(ResolveMixin):
 
     async def sock_recv(self, sock: socket.socket, n: int) -> bytes:
         """Receive up to n bytes."""
-        return await self._when_readable(sock, lambda: sock.recv(n))
+        data = sock_recv(self, sock, n)
+        return await data if type(data) is Waiter else data
 
     async def sock_recv_into(self, sock: socket.socket, buf: Buffer) -> int:
         """Receive into buf; returns how many bytes."""
@@ -181,6 +106,11 @@ class SocketsMixin(ResolveMixin):
 
     async def sock_sendall(self, sock: socket.socket, data: Buffer) -> None:
         """Send all of data."""
+        if type(sock) is PLAIN:
+            waiter = sock_send(self, sock, data)
+            if waiter is not None:
+                await waiter
+            return
         self._check_socket(sock)
         try:
             sent = sock.send(data)
@@ -189,7 +119,7 @@ class SocketsMixin(ResolveMixin):
         view = memoryview(data)
         if sent < view.nbytes:
             call = partial(send_rest, sock, [view.cast('B')[sent:]])
-            await self._wait(sock, self._add_writer, self._remove_writer, call)
+            await self._when_writable(sock, call)
 
     async def sock_connect(self, sock: socket.socket, address: Any) -> None:
         """Connect to address, which is resolved first if it has to be."""
@@ -201,16 +131,17 @@ class SocketsMixin(ResolveMixin):
             if not found:
                 raise OSError('getaddrinfo() returned empty list')
             address = found[0][4]
-        try:
-            sock.connect(address)
-        except WOULD_BLOCK as error:
-            # A UNIX listener's backlog is full: nothing is under way.
-            if error.errno == errno.EAGAIN:
-                raise
-        else:
+        await self._connect_to(sock, address)
+
+    async def _connect_to(self, sock: socket.socket, address: Any) -> None:
+        """sock_connect, of a resolved address."""
+        error = sock.connect_ex(address)
+        if error == 0:
             return
-        call = partial(check_connected, sock, address)
-        await self._wait(sock, self._add_writer, self._remove_writer, call)
+        # EAGAIN: a UNIX listener's backlog is full, nothing is under way.
+        if error not in UNDER_WAY:
+            raise OSError(error, os.strerror(error))
+        await sock_wait(self, sock, partial(check_connected, sock, address))
 
     async def sock_sendfile(
         self,
@@ -310,48 +241,15 @@ class SocketsMixin(ResolveMixin):
     async def _when_readable(
         self, sock: socket.socket, call: Callable[[], T]
     ) -> T:
-        self._check_socket(sock)
-        try:
-            return call()
-        except WOULD_BLOCK:
-            pass
-        return await self._wait(
-            sock, self._add_reader, self._remove_reader, call
-        )
+        """Call until it does not block; its result, or what it raises."""
+        result = sock_call(self, sock, call, False)
+        return await result if type(result) is Waiter else result
 
     async def _when_writable(
         self, sock: socket.socket, call: Callable[[], T]
     ) -> T:
-        self._check_socket(sock)
-        try:
-            return call()
-        except WOULD_BLOCK:
-            pass
-        return await self._wait(
-            sock, self._add_writer, self._remove_writer, call
-        )
-
-    async def _wait(
-        self,
-        sock: socket.socket,
-        add: Callable[..., _core.Handle],
-        remove: Callable[[int], bool],
-        call: Callable[[], T],
-    ) -> T:
-        """Call until it does not block; its result, or what it raises."""
-        waiter: Waiter[T] = Waiter(loop=self)
-        waiter.call = call
-        waiter.fd = self._check_fd(sock)
-        waiter.watch(add, remove)
-        waiter.hold(sock)
-        self._sock_waiters.add(waiter)
-        try:
-            return await waiter
-        finally:
-            self._sock_waiters.discard(waiter)
-            waiter.unwatch()
-            # An exception's traceback holds this frame, and it the exception.
-            del waiter
+        result = sock_call(self, sock, call, True)
+        return await result if type(result) is Waiter else result
 
 
 def check_not_ssl(sock: object) -> None:

@@ -31,7 +31,8 @@ LAYERS = {
         'enter addr cork literal',
         'handle req callback reader',
         'ready timers inbox poll loop run',
-        'server endpoint transport datagrams',
+        'server endpoint transport datagrams waiter',
+        'sockets',
         'stream stream_read stream_write',
         'connection',
         'tcp unix pipe listener udp fs_event'

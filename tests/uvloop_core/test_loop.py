@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 import warnings
-from concurrent.futures import Executor
+from concurrent.futures import Executor, Future
 
 import pytest
 
@@ -506,6 +506,65 @@ def test_run_in_executor_runs_in_a_thread_that_tells_whose_it_is():
     assert name.startswith('uvloop_core')
     loop.run_until_complete(loop.shutdown_default_executor())
     loop.close()
+
+
+def test_what_a_job_raises_comes_out_of_run_in_executor(loop):
+    job = loop.run_in_executor(None, int, 'spam')
+
+    with pytest.raises(ValueError, match=r'spam'):
+        loop.run_until_complete(job)
+
+
+class Given(Executor):
+    """Its only job is this future."""
+
+    def __init__(self, future) -> None:
+        self.future = future
+
+    def submit(self, fn, /, *args, **kwargs):
+        return self.future
+
+
+def test_a_job_of_an_executor_that_is_done_at_once(loop):
+    done = Future()
+    done.set_result(1)
+
+    assert loop.run_until_complete(loop.run_in_executor(Given(done), int)) == 1
+
+
+def test_an_executor_may_answer_with_a_future_of_asyncio(loop):
+    future = loop.create_future()
+
+    assert loop.run_in_executor(Given(future), int) is future
+
+
+def test_cancelling_what_run_in_executor_returned_cancels_the_job(loop):
+    job = Future()
+
+    async def cancel():
+        future = loop.run_in_executor(Given(job), int)
+        future.cancel()
+        await asyncio.sleep(0)
+        return job.cancelled()
+
+    assert loop.run_until_complete(cancel())
+
+
+def test_a_cancelled_job_cancels_what_run_in_executor_returned(loop):
+    job = Future()
+    future = loop.run_in_executor(Given(job), int)
+    job.cancel()
+
+    with pytest.raises(asyncio.CancelledError):
+        loop.run_until_complete(future)
+
+
+def test_a_job_that_ends_after_the_loop_is_closed_is_of_no_account(loop):
+    job = Future()
+    loop.run_in_executor(Given(job), int)
+    loop.close()
+
+    job.set_result(1)
 
 
 def test_only_a_thread_pool_may_be_the_default_executor(loop):

@@ -271,6 +271,18 @@ def test_sock_connect_tells_the_address_that_refuses(loop, listener):
             loop.run_until_complete(loop.sock_connect(sock, address))
 
 
+def test_sock_connect_takes_part_in_a_connect_that_is_under_way(
+    loop, listener
+):
+    address = listener.getsockname()
+
+    with socket.socket() as sock:
+        sock.setblocking(False)
+        sock.connect_ex(address)
+        loop.run_until_complete(loop.sock_connect(sock, address))
+        assert sock.getpeername() == address
+
+
 def test_sock_connect_resolves_names(loop, listener):
     port = listener.getsockname()[1]
 

@@ -114,7 +114,9 @@ void
 callback_share(Callback *callback)
 {
     if (COMPAT_HANDLES_WAIT) {
-        atomic_store(&callback->phase, PHASE_DUE);
+        /* Nobody else knows it yet. */
+        atomic_store_explicit(
+            &callback->phase, PHASE_DUE, memory_order_relaxed);
     }
 }
 
@@ -285,10 +287,21 @@ end_run(Callback *callback)
 
 /* ---- a call that other threads may wait for ---- */
 
+/* What orders phase and gate: the GIL, where there is one. */
+#define PHASE_ORDER                                                           \
+    (COMPAT_FREE_THREADED ? memory_order_seq_cst : memory_order_relaxed)
+
 /* The phase goes from `before` to `after`, if it is that. */
 static bool
 change_phase(Callback *callback, unsigned char before, unsigned char after)
 {
+    if (!COMPAT_FREE_THREADED) {
+        if (atomic_load_explicit(&callback->phase, PHASE_ORDER) != before) {
+            return false;
+        }
+        atomic_store_explicit(&callback->phase, after, PHASE_ORDER);
+        return true;
+    }
     return atomic_compare_exchange_strong(&callback->phase, &before, after);
 }
 
@@ -308,7 +321,7 @@ end_shared(Border *border, Callback *callback)
     PyObject *gate = NULL;
     PyObject *result = NULL;
 
-    atomic_store(&callback->phase, PHASE_DONE);
+    atomic_store_explicit(&callback->phase, PHASE_DONE, PHASE_ORDER);
     gate = atomic_load(&callback->gate);
     if (gate != NULL) {
         result =

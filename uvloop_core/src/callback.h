@@ -45,11 +45,12 @@ enum {
 };
 
 enum {
-    CALLBACK_QUEUED = 1,  /* a reader or writer that is in the ready ring */
-    CALLBACK_FD = 2,      /* a reader or writer: stays usable after a run */
-    CALLBACK_TIMER = 4,   /* a TimerCallback */
-    CALLBACK_HEAPED = 8,  /* in the timers' heap */
-    CALLBACK_COUNTED = 16 /* the heap knows that it is cancelled */
+    CALLBACK_QUEUED = 1,   /* a reader or writer that is in the ready ring */
+    CALLBACK_FD = 2,       /* a reader or writer: stays usable after a run */
+    CALLBACK_TIMER = 4,    /* a TimerCallback */
+    CALLBACK_HEAPED = 8,   /* in the timers' heap */
+    CALLBACK_COUNTED = 16, /* the heap knows that it is cancelled */
+    CALLBACK_ONCE = 32 /* a reader or writer that one event is enough for */
 };
 
 enum {

@@ -1,5 +1,31 @@
 #include "inbox.h"
 
+/* Whoever comes here holds the GIL, where there is one: that is a lock, too.
+ */
+static inline void
+lock(Inbox *inbox)
+{
+    if (COMPAT_FREE_THREADED) {
+        uv_mutex_lock(&inbox->mutex);
+    }
+}
+
+static inline void
+unlock(Inbox *inbox)
+{
+    if (COMPAT_FREE_THREADED) {
+        uv_mutex_unlock(&inbox->mutex);
+    }
+}
+
+/* Under the lock. Who looks without it need not see the newest one: before it
+ * waits, the loop looks again with it. */
+static inline void
+set_waiting(Inbox *inbox, size_t count)
+{
+    atomic_store_explicit(&inbox->waiting, count, memory_order_release);
+}
+
 int
 inbox_init(Inbox *inbox, uv_async_t *wakeup)
 {
@@ -35,7 +61,7 @@ inbox_put(Inbox *inbox, Callback *callback)
 {
     InboxPut outcome = INBOX_OK;
 
-    uv_mutex_lock(&inbox->mutex);
+    lock(inbox);
     if (inbox->closed) {
         outcome = INBOX_CLOSED;
     }
@@ -44,7 +70,7 @@ inbox_put(Inbox *inbox, Callback *callback)
     }
     else {
         inbox->items[inbox->count++] = callback;
-        atomic_store(&inbox->waiting, inbox->count);
+        set_waiting(inbox, inbox->count);
         if (inbox->blocked) {
             /* Under the lock, so that close() cannot free it meanwhile. Once
              * a wait is enough. */
@@ -52,7 +78,7 @@ inbox_put(Inbox *inbox, Callback *callback)
             (void)uv_async_send(inbox->wakeup); /* fails only when closed */
         }
     }
-    uv_mutex_unlock(&inbox->mutex);
+    unlock(inbox);
     return outcome;
 }
 
@@ -61,19 +87,19 @@ inbox_block(Inbox *inbox)
 {
     bool busy = false;
 
-    uv_mutex_lock(&inbox->mutex);
+    lock(inbox);
     busy = inbox->count > 0;
     inbox->blocked = !busy;
-    uv_mutex_unlock(&inbox->mutex);
+    unlock(inbox);
     return busy;
 }
 
 void
 inbox_unblock(Inbox *inbox)
 {
-    uv_mutex_lock(&inbox->mutex);
+    lock(inbox);
     inbox->blocked = false;
-    uv_mutex_unlock(&inbox->mutex);
+    unlock(inbox);
 }
 
 typedef struct {
@@ -88,16 +114,16 @@ take(Inbox *inbox, size_t room, Batch *batch)
 {
     bool fits = false;
 
-    uv_mutex_lock(&inbox->mutex);
+    lock(inbox);
     fits = inbox->count <= room;
     if (fits) {
         *batch = (Batch){inbox->items, inbox->count, inbox->allocated};
         inbox->items = inbox->spare;
         inbox->allocated = inbox->spare_allocated;
         inbox->count = 0;
-        atomic_store(&inbox->waiting, 0);
+        set_waiting(inbox, 0);
     }
-    uv_mutex_unlock(&inbox->mutex);
+    unlock(inbox);
     return fits;
 }
 
@@ -125,9 +151,9 @@ inbox_move(Inbox *inbox, Ready *ready)
 void
 inbox_close(Inbox *inbox)
 {
-    uv_mutex_lock(&inbox->mutex);
+    lock(inbox);
     inbox->closed = true;
-    uv_mutex_unlock(&inbox->mutex);
+    unlock(inbox);
 }
 
 void
@@ -160,7 +186,7 @@ inbox_clear(Inbox *inbox, CallbackHost *host)
         callback_cancel(callback);
         callback_release(host, callback);
     }
-    atomic_store(&inbox->waiting, 0);
+    set_waiting(inbox, 0);
 }
 
 void

@@ -1,7 +1,8 @@
 /* inbox.h - call_soon_threadsafe: callbacks from other threads.
  *
- * One mutex. No Python call, no decref and no attach while it is held: the
- * callback is made before, memory grows by malloc.
+ * One mutex; where there is a GIL, that is it. No Python call, no decref and
+ * no attach while it is held: the callback is made before, memory grows by
+ * malloc.
  */
 #ifndef UVLOOP_CORE_INBOX_H
 #define UVLOOP_CORE_INBOX_H

@@ -96,6 +96,7 @@ loop_set_owner(Loop *loop, int fd, Handle *handle)
         loop->owners_allocated = size;
     }
     loop->owners[fd] = handle;
+    poll_yield(&loop->poll, fd);
     return 0;
 }
 
@@ -1133,6 +1134,7 @@ loop_tp_dealloc(PyObject *self)
     PyMem_Free(loop->owners);
     PyMem_RawFree(loop->read_buffer);
     PyMem_RawFree(loop->datagrams);
+    Py_XDECREF(loop->receiving);
     Py_XDECREF(loop->spares[0].bytes);
     Py_XDECREF(loop->spares[1].bytes);
     type->tp_free(self);

@@ -46,7 +46,9 @@ typedef struct Loop {
 
     char *read_buffer; /* owned: LOOP_READ_BUFFER bytes */
     LoopSpare spares[2];
-    void *datagrams; /* owned: raw, what udp.c receives into; or NULL */
+    PyObject *receiving;    /* owned: bytes for sockets.c to fill, or NULL */
+    struct Waiter *waiters; /* borrowed: those that pend; see waiter.h */
+    void *datagrams;        /* owned: raw, what udp.c receives into; or NULL */
 
     double slow_callback_duration; /* seconds */
     uint64_t polled_at;            /* nanoseconds, of the last poll */

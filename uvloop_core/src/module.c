@@ -4,6 +4,8 @@
 #include "kinds.h"
 #include "literal.h"
 #include "loop.h"
+#include "sockets.h"
+#include "waiter.h"
 #include "tls.h"
 #include "udp.h"
 #include "pipe.h"
@@ -15,6 +17,8 @@ static const Register registers[] = {
     callback_register,
     literal_register,
     loop_register,
+    waiter_register,
+    sockets_register,
     server_register,
     listener_register,
     tcp_register,

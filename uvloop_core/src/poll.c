@@ -38,6 +38,8 @@ static const uint32_t kind_events[WATCH_COUNT] = {
     [WATCH_WRITE] = EPOLLOUT,
 };
 
+#define ALL_KINDS ((uint32_t)(EPOLLIN | EPOLLOUT))
+
 /* ---- waiting ---- */
 
 /* How long to wait: nanoseconds, 0 to look only, -1 for ever. May release
@@ -207,13 +209,50 @@ drop(Callback *callback)
     Py_DECREF(callback);
 }
 
+/* Have the kernel watch an fd for `events`, which may be none; 0, or -1 with
+ * errno. */
+static int
+tell(Poll *poll, int fd, uint32_t events)
+{
+    UserFd *user = &poll->fds[fd];
+    int err = 0;
+
+    if ((events & ALL_KINDS) == 0) {
+        user->events = 0;
+        user->known = false;
+        return epoll_change(poll, EPOLL_CTL_DEL, fd, 0);
+    }
+    /* Told even when nothing seems to change: the number may have been
+     * closed and opened again, and then the kernel has forgotten it. */
+    err = epoll_change(
+        poll, user->known ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, fd, events);
+    if (err < 0 && errno == ENOENT) {
+        err = epoll_change(poll, EPOLL_CTL_ADD, fd, events);
+    }
+    if (err == 0) {
+        user->events = events;
+        user->known = true;
+    }
+    return err;
+}
+
+/* What an fd is to be watched for if `callback` is, too. Once is for all that
+ * it is watched for, so it needs all of them to want no more. */
+static uint32_t
+events_with(const UserFd *user, WatchKind kind, const Callback *callback)
+{
+    uint32_t others = user->events & ALL_KINDS & ~kind_events[kind];
+    bool once = callback->flags & CALLBACK_ONCE &&
+                (others == 0 || user->events & EPOLLONESHOT);
+
+    return others | kind_events[kind] | (once ? (uint32_t)EPOLLONESHOT : 0);
+}
+
 int
 poll_watch(Poll *poll, int fd, WatchKind kind, Callback *callback)
 {
     UserFd *user = NULL;
     Callback *previous = NULL;
-    uint32_t wanted = 0;
-    int err = 0;
 
     /* Asked first: no table for any number. */
     if ((fd < 0 || (size_t)fd >= poll->allocated) && fcntl(fd, F_GETFD) < 0) {
@@ -225,21 +264,15 @@ poll_watch(Poll *poll, int fd, WatchKind kind, Callback *callback)
         return -1;
     }
     user = &poll->fds[fd];
-    wanted = user->events | kind_events[kind];
-    /* Told even when nothing seems to change: the number may have been
-     * closed and opened again, and then the kernel has forgotten it. */
-    err = epoll_change(
-        poll, user->events == 0 ? EPOLL_CTL_ADD : EPOLL_CTL_MOD, fd, wanted);
-    if (err < 0 && errno == ENOENT) {
-        err = epoll_change(poll, EPOLL_CTL_ADD, fd, wanted);
-    }
-    if (err < 0) {
+    if (tell(poll, fd, events_with(user, kind, callback)) < 0) {
         PyErr_SetFromErrno(PyExc_OSError);
         return -1;
     }
     previous = user->callbacks[kind];
+    if (previous == callback) {
+        return 0; /* once more */
+    }
     user->callbacks[kind] = (Callback *)Py_NewRef((PyObject *)callback);
-    user->events = wanted;
     callback->flags |= CALLBACK_FD;
     if (previous != NULL) {
         drop(previous);
@@ -260,12 +293,10 @@ poll_unwatch(Poll *poll, int fd, WatchKind kind)
     user = &poll->fds[fd];
     callback = user->callbacks[kind];
     user->callbacks[kind] = NULL;
-    user->events &= ~kind_events[kind];
-    /* Fails where the fd is closed already: then there is nothing to tell. */
-    (void)epoll_change(poll,
-                       user->events == 0 ? EPOLL_CTL_DEL : EPOLL_CTL_MOD,
-                       fd,
-                       user->events);
+    if (user->events & kind_events[kind]) {
+        /* Fails where the fd is closed already: nothing is to be told. */
+        (void)tell(poll, fd, user->events & ~kind_events[kind]);
+    }
     drop(callback);
     return 1;
 }
@@ -290,25 +321,41 @@ poll_forget(Poll *poll, int fd)
 
 /* ---- what libuv calls ---- */
 
-/* The fd is ready: its callbacks go into the ring, at most once each. */
-static void
+/* The fd is ready: its callbacks go into the ring, at most once each. False
+ * without memory: the next poll shall try again. */
+static bool
 push_ready(Poll *poll, int fd, WatchKind kind)
 {
     Callback *callback = poll->fds[fd].callbacks[kind];
 
     if (callback == NULL || callback->flags & CALLBACK_QUEUED) {
-        return;
+        return true;
     }
     if (callback_is_cancelled(callback)) {
         (void)poll_unwatch(poll, fd, kind); /* handle.cancel() was called */
-        return;
+        return true;
     }
     if (ready_push(poll->ready, callback) < 0) {
-        PyErr_Clear(); /* level-triggered: the next poll tries again */
-        return;
+        PyErr_Clear(); /* the fd stays ready */
+        return false;
     }
     Py_INCREF(callback);
     callback->flags |= CALLBACK_QUEUED;
+    return true;
+}
+
+/* The kernel has told of an fd that is watched once: it is silent now, until
+ * it is asked again, which takes no more than one call. */
+static void
+fired(Poll *poll, int fd, uint32_t pushed)
+{
+    UserFd *user = &poll->fds[fd];
+    uint32_t rest = user->events & ALL_KINDS & ~pushed;
+
+    user->events = 0;
+    if (rest != 0) {
+        (void)tell(poll, fd, rest | EPOLLONESHOT); /* fails as it is closed */
+    }
 }
 
 static void
@@ -316,16 +363,20 @@ user_fd_ready(Poll *poll, const struct epoll_event *event)
 {
     EventData data = {.data = event->data};
     int fd = data.user.fd;
+    uint32_t pushed = 0;
 
     if ((size_t)fd >= poll->allocated) {
         return;
     }
     /* An error or a hang-up concerns both, as in asyncio. */
-    if (event->events & ~(uint32_t)EPOLLOUT) {
-        push_ready(poll, fd, WATCH_READ);
+    for (int kind = 0; kind < WATCH_COUNT; kind++) {
+        if (event->events & ~(ALL_KINDS & ~kind_events[kind]) &&
+            push_ready(poll, fd, (WatchKind)kind)) {
+            pushed |= kind_events[kind];
+        }
     }
-    if (event->events & ~(uint32_t)EPOLLIN) {
-        push_ready(poll, fd, WATCH_WRITE);
+    if (poll->fds[fd].events & EPOLLONESHOT) {
+        fired(poll, fd, pushed);
     }
 }
 

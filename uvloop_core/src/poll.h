@@ -24,7 +24,8 @@ typedef enum {
 
 typedef struct {
     Callback *callbacks[WATCH_COUNT]; /* owned, or NULL */
-    uint32_t events;                  /* what the kernel was told */
+    uint32_t events;                  /* what the kernel watches it for */
+    bool known;     /* the kernel has it, if only to be silent about it */
     Handle *reader; /* borrowed: whose plain input is taken, or NULL */
 } UserFd;
 
@@ -63,8 +64,9 @@ int poll_init(Poll *poll);
  * fds that are ready put their callbacks into the ready ring. */
 void poll_once(Poll *poll);
 
-/* Call `callback` whenever fd is ready, in place of an earlier one, which is
- * cancelled. 0, or -1 with OSError (EBADF, EPERM for a regular file...).
+/* Call `callback` whenever fd is ready (with CALLBACK_ONCE: once at least,
+ * and then only until it is watched again), in place of an earlier one, which
+ * is cancelled. 0, or -1 with OSError (EBADF, EPERM for a regular file...).
  * Takes its own reference. May run Python code (what the earlier one held). */
 int poll_watch(Poll *poll, int fd, WatchKind kind, Callback *callback);
 
@@ -76,6 +78,16 @@ int poll_unwatch(Poll *poll, int fd, WatchKind kind);
  * watches for it, until it is NULL again: before the fd or the handle is gone.
  * Without memory nothing is set, and libuv tells of all. */
 void poll_set_reader(Poll *poll, int fd, Handle *handle);
+
+/* A libuv handle has the fd from now on: what the kernel knows of it is none
+ * of ours. */
+static inline void
+poll_yield(Poll *poll, int fd)
+{
+    if ((size_t)fd < poll->allocated && poll->fds[fd].events == 0) {
+        poll->fds[fd].known = false;
+    }
+}
 
 /* Take an fd out of the set that a libuv handle has watched, stopped to, and
  * is not going to close: it is somebody else's. */
