@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import os
 import socket
@@ -281,6 +282,22 @@ def test_sock_connect_takes_part_in_a_connect_that_is_under_way(
         sock.connect_ex(address)
         loop.run_until_complete(loop.sock_connect(sock, address))
         assert sock.getpeername() == address
+
+
+def test_sock_connect_of_a_socket_with_a_timeout_times_out(loop, listener):
+    with contextlib.ExitStack() as stack:
+        listener.listen(0)
+        for _ in range(3):  # more than it has room for
+            other = stack.enter_context(socket.socket())
+            other.setblocking(False)
+            other.connect_ex(listener.getsockname())
+        sock = stack.enter_context(socket.socket())
+        sock.settimeout(0.05)
+        error = ValueError if loop.get_debug() else TimeoutError
+        with pytest.raises(error):
+            loop.run_until_complete(
+                loop.sock_connect(sock, listener.getsockname())
+            )
 
 
 def test_sock_connect_resolves_names(loop, listener):
