@@ -2,12 +2,13 @@ import asyncio
 import os
 import socket
 import ssl
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Coroutine, Generator, Iterable
 from contextvars import Context
-from typing import Any, TypeVarTuple, final
+from typing import Any, TypeVar, TypeVarTuple, final
 
 from typing_extensions import disjoint_base
 
+_T = TypeVar('_T')
 _Ts = TypeVarTuple('_Ts')
 
 __version__: str
@@ -45,6 +46,7 @@ class Loop:
     slow_callback_duration: float
     write_coalescing: bool
     _thread_id: int | None
+    _task_factory: Callable[..., asyncio.Future[Any]] | None
     _closed: bool
     _debug: bool
     _stopping: bool
@@ -77,6 +79,9 @@ class Loop:
         *args: *_Ts,
         context: Context | None = None,
     ) -> TimerHandle: ...
+    def create_task(
+        self, coro: Coroutine[Any, Any, _T] | Generator[Any, None, _T], **kwargs: Any
+    ) -> asyncio.Task[_T]: ...
     def time(self) -> float: ...
     def stop(self) -> None: ...
     def is_running(self) -> bool: ...

@@ -27,7 +27,7 @@ LAYERS = {
     'uvloop_core': [
         'libuv_hooks',
         'state errors forks',
-        'enter addr cork literal',
+        'enter addr cork literal task',
         'handle req callback',
         'ready timers inbox poll loop run',
         'server endpoint transport datagrams',

@@ -540,6 +540,33 @@ time_meth(PyObject *Py_UNUSED(self), PyObject *Py_UNUSED(ignored))
     return PyFloat_FromDouble((double)loop_now() / 1e9);
 }
 
+PyDoc_STRVAR(create_task_doc,
+             "create_task($self, coro, **kwargs)\n--\n\n"
+             "Have a coroutine run in a task.\n\n"
+             "Raises RuntimeError if the loop is closed.\n"
+             "Source: asyncio.loop.create_task.");
+
+static PyObject *
+create_task_meth(PyObject *self,
+                 PyObject *const *args,
+                 Py_ssize_t nargs,
+                 PyObject *kwnames)
+{
+    Loop *loop = CAST(Loop, self);
+    PyObject *factory = NULL;
+    PyObject *task = NULL;
+
+    if (loop_check_closed(loop) < 0) {
+        return NULL;
+    }
+    Py_BEGIN_CRITICAL_SECTION(self);
+    factory = Py_XNewRef(loop->task_factory); /* it may set another one */
+    Py_END_CRITICAL_SECTION();
+    task = task_create(loop->st, self, factory, args, nargs, kwnames);
+    Py_XDECREF(factory);
+    return task;
+}
+
 /* ---- user fds ---- */
 
 static int
@@ -1019,6 +1046,7 @@ loop_tp_traverse(PyObject *self, visitproc visit, void *arg)
     Py_VISIT(Py_TYPE(self));
     Py_VISIT(loop->border.context);
     Py_VISIT(loop->border.fatal);
+    Py_VISIT(loop->task_factory);
     for (Handle *h = loop->registry.first; h != NULL; h = h->next) {
         Py_VISIT(h);
     }
@@ -1045,6 +1073,7 @@ loop_tp_clear(PyObject *self)
 
     Py_CLEAR(loop->border.context);
     Py_CLEAR(loop->border.fatal);
+    Py_CLEAR(loop->task_factory);
     return 0;
 }
 
@@ -1116,6 +1145,10 @@ static PyMethodDef loop_methods[] = {
      METHOD(call_at_meth),
      METH_FASTCALL | METH_KEYWORDS,
      call_at_doc},
+    {"create_task",
+     METHOD(create_task_meth),
+     METH_FASTCALL | METH_KEYWORDS,
+     create_task_doc},
     {"time", time_meth, METH_NOARGS, time_doc},
     {"stop", stop_meth, METH_NOARGS, stop_doc},
     {"is_running", is_running_meth, METH_NOARGS, is_running_doc},
@@ -1155,6 +1188,11 @@ static PyMemberDef loop_members[] = {
      offsetof(Loop, slow_callback_duration),
      0,
      "In debug mode, callbacks that take longer are logged (seconds)."},
+    {"_task_factory",
+     Py_T_OBJECT_EX,
+     offsetof(Loop, task_factory),
+     0,
+     "What makes the tasks, None: asyncio.Task."},
     {"_closed", Py_T_BOOL, offsetof(Loop, closed), Py_READONLY, NULL},
     {"_debug", Py_T_BOOL, offsetof(Loop, border.debug), Py_READONLY, NULL},
     {"_stopping", Py_T_BOOL, offsetof(Loop, stopping), Py_READONLY, NULL},

@@ -10,6 +10,7 @@
 #include "inbox.h"
 #include "poll.h"
 #include "ready.h"
+#include "task.h"
 #include "timers.h"
 
 /* Reads up to this size go into the loop's shared buffer first. */
@@ -45,6 +46,7 @@ typedef struct Loop {
     LoopSpare spares[2];
     void *datagrams; /* owned: raw, what udp.c receives into; or NULL */
 
+    PyObject *task_factory; /* owned; NULL or None: asyncio.Task */
     double slow_callback_duration; /* seconds */
     uint64_t polled_at;            /* nanoseconds, of the last poll */
     unsigned skipped;              /* polls skipped in a row */

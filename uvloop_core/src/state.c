@@ -16,6 +16,7 @@ static const char *const name_texts[NAME_COUNT] = {
     [NAME_connection_lost] = "connection_lost",
     [NAME_connection_made] = "connection_made",
     [NAME_context] = "context",
+    [NAME_coro] = "coro",
     [NAME_data] = "data",
     [NAME_data_received] = "data_received",
     [NAME_datagram_received] = "datagram_received",
@@ -116,6 +117,7 @@ static const Import imports[OBJECT_COUNT] = {
     [OBJECT_SSL_SYSCALL] = {"ssl", "SSLSyscallError"},
     [OBJECT_SSL_WANT_READ] = {"ssl", "SSLWantReadError"},
     [OBJECT_SSL_ZERO_RETURN] = {"ssl", "SSLZeroReturnError"},
+    [OBJECT_TASK] = {"asyncio.tasks", "Task"},
     [OBJECT_TRANSPORT_SOCKET] = {"asyncio.trsock", "TransportSocket"},
 };
 

@@ -54,6 +54,7 @@ typedef enum {
     OBJECT_SSL_SYSCALL,
     OBJECT_SSL_WANT_READ,
     OBJECT_SSL_ZERO_RETURN,
+    OBJECT_TASK,
     OBJECT_TRANSPORT_SOCKET,
     OBJECT_COUNT,
 } ObjectIndex;
@@ -74,6 +75,7 @@ typedef enum {
     NAME_connection_lost,
     NAME_connection_made,
     NAME_context,
+    NAME_coro,
     NAME_data,
     NAME_data_received,
     NAME_datagram_received,
