@@ -23,6 +23,9 @@ args_same_name(PyObject *a, PyObject *b)
 {
     Py_ssize_t length = PyUnicode_GET_LENGTH(a);
 
+    if (a == b) {
+        return true;
+    }
     if (!PyUnicode_IS_COMPACT_ASCII(a) || !PyUnicode_IS_COMPACT_ASCII(b)) {
         return PyUnicode_Compare(a, b) == 0;
     }

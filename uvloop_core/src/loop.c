@@ -259,6 +259,16 @@ typedef struct {
     PyObject *spread[3]; /* what args points to if some came by keyword */
 } Call;
 
+/* Whether there is one keyword, `context`: so asyncio schedules each step of
+ * a task. */
+static inline bool
+is_context_alone(PyObject *const *interned, PyObject *kwnames)
+{
+    return PyTuple_GET_SIZE(kwnames) == 1 &&
+           args_same_name(interned[NAME_context],
+                          PyTuple_GET_ITEM(kwnames, 0));
+}
+
 /* Parse and check what every call_* shares. `names` are the leading
  * arguments, which may come by keyword if no *args follow, and `context`. 0
  * or -1. */
@@ -285,6 +295,9 @@ parse_call(Loop *loop,
         call->args = call->spread;
         call->nargs = leading;
         call->context = call->spread[leading];
+    }
+    else if (kwnames != NULL && is_context_alone(interned, kwnames)) {
+        call->context = args[nargs];
     }
     else if (kwnames != NULL) {
         const ArgSpec spec = {method, 0, 0, 1, names + leading};
