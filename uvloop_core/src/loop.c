@@ -444,7 +444,8 @@ push_timer(Loop *loop, double seconds, const Call *call)
         return NULL;
     }
     Py_INCREF(timer);
-    settle(loop, &timer->base);
+    timers_settle_pushed(
+        &loop->timers, timer, !border_is_running(&loop->border));
     return (PyObject *)timer;
 }
 

@@ -72,8 +72,10 @@ collect(Loop *loop)
     if (loop->skipped > 0 || loop->timers.count == 0) {
         return 0; /* no timer was due when the poll was skipped */
     }
-    return timers_collect(
-        &loop->timers, &loop->host, &loop->ready, loop_now());
+    return timers_collect(&loop->timers,
+                          &loop->host,
+                          &loop->ready,
+                          (int64_t)loop->polled_at);
 }
 
 /* In debug mode: the same, timed. */

@@ -4,6 +4,9 @@
  * asyncio's thresholds. */
 #define TIMERS_MIN_CANCELLED 100
 
+/* To track more than these at once costs less than to walk them all. */
+#define TIMERS_MAX_UNSETTLED 20000
+
 static inline bool
 is_before(const TimerEntry *a, const TimerEntry *b)
 {
@@ -151,6 +154,17 @@ timers_push(Timers *timers, TimerCallback *callback)
 }
 
 void
+timers_settle_pushed(Timers *timers, TimerCallback *callback, bool now)
+{
+    if (now || timers->count > TIMERS_MAX_UNSETTLED) {
+        callback_settle(&callback->base);
+    }
+    else {
+        timers->unsettled = true;
+    }
+}
+
+void
 timers_cancelled(Timers *timers, CallbackHost *host, TimerCallback *callback)
 {
     size_t last = timers->count - 1;
@@ -215,6 +229,10 @@ timers_traverse(Timers *timers, visitproc visit, void *arg)
 void
 timers_settle(Timers *timers)
 {
+    if (!timers->unsettled) {
+        return;
+    }
+    timers->unsettled = false;
     for (size_t i = 0; i < timers->count; i++) {
         callback_settle(&timers->heap[i].callback->base);
     }
