@@ -126,9 +126,24 @@ drop_unheard(Timers *timers, CallbackHost *host)
     }
 }
 
+/* Cancelled ones at the end of the heap, which are leaves. By now who cancelled
+ * them has mostly let go, so that they serve again. */
+static void
+drop_last(Timers *timers, CallbackHost *host)
+{
+    while (timers->cancelled > 0 && timers->count > 0 &&
+           callback_is_cancelled(
+               &timers->heap[timers->count - 1].callback->base)) {
+        TimerCallback *callback = timers->heap[--timers->count].callback;
+
+        callback_release(host, &unheap(timers, callback)->base);
+    }
+}
+
 int
 timers_push(Timers *timers, TimerCallback *callback)
 {
+    drop_last(timers, callback->base.host);
     if (timers->count == timers->allocated) {
         drop_unheard(timers, callback->base.host);
     }
@@ -167,13 +182,6 @@ timers_settle_pushed(Timers *timers, TimerCallback *callback, bool now)
 void
 timers_cancelled(Timers *timers, CallbackHost *host, TimerCallback *callback)
 {
-    size_t last = timers->count - 1;
-
-    if (timers->heap[last].callback == callback) {
-        timers->count = last; /* the last entry of a heap is a leaf */
-        callback_release(host, &unheap(timers, callback)->base);
-        return;
-    }
     callback->base.flags |= CALLBACK_COUNTED;
     timers->cancelled++;
     if (timers->cancelled >= TIMERS_MIN_CANCELLED &&

@@ -1,8 +1,8 @@
 /* timers.h - a binary heap of timer handles, keyed (nanoseconds, sequence).
  *
  * Deletion is lazy: a cancelled timer stays until it is due, or until more
- * than half of at least a hundred are cancelled; the last one pushed goes at
- * once, which makes call_later + cancel O(1).
+ * than half of at least a hundred are cancelled; the last ones of the heap go
+ * at the next push, which makes call_later + cancel O(1).
  */
 #ifndef UVLOOP_CORE_TIMERS_H
 #define UVLOOP_CORE_TIMERS_H
