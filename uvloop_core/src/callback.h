@@ -62,8 +62,9 @@ enum {
 
 typedef struct {
     Callback base;
-    int64_t when;   /* nanoseconds of loop.time() */
-    double seconds; /* as call_at was told: what when() returns */
+    int64_t when;      /* nanoseconds of loop.time() */
+    uint64_t sequence; /* of the push: what is due at once goes in order */
+    double seconds;    /* as call_at was told: what when() returns */
 } TimerCallback;
 
 /* Freed callbacks kept for the next push: cleared, one reference each, linked

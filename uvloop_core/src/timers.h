@@ -1,4 +1,4 @@
-/* timers.h - a binary heap of timer handles, keyed (nanoseconds, sequence).
+/* timers.h - a heap of timer handles, keyed (nanoseconds, sequence).
  *
  * Deletion is lazy: a cancelled timer stays until it is due, or until more
  * than half of at least a hundred are cancelled; the last ones of the heap go
@@ -10,8 +10,7 @@
 #include "ready.h"
 
 typedef struct {
-    int64_t when;
-    uint64_t sequence;
+    int64_t when;            /* the callback's */
     TimerCallback *callback; /* owned */
 } TimerEntry;
 
