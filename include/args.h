@@ -29,8 +29,10 @@ args_same_name(PyObject *a, PyObject *b)
     if (!PyUnicode_IS_COMPACT_ASCII(a) || !PyUnicode_IS_COMPACT_ASCII(b)) {
         return PyUnicode_Compare(a, b) == 0;
     }
-    return length == PyUnicode_GET_LENGTH(b) &&
-           memcmp(PyUnicode_1BYTE_DATA(a),
+    if (length != PyUnicode_GET_LENGTH(b)) {
+        return false;
+    }
+    return memcmp(PyUnicode_1BYTE_DATA(a),
                   PyUnicode_1BYTE_DATA(b),
                   (size_t)length) == 0;
 }

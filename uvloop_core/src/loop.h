@@ -46,7 +46,7 @@ typedef struct Loop {
     LoopSpare spares[2];
     void *datagrams; /* owned: raw, what udp.c receives into; or NULL */
 
-    PyObject *task_factory; /* owned; NULL or None: asyncio.Task */
+    PyObject *task_factory;        /* owned; NULL or None: asyncio.Task */
     double slow_callback_duration; /* seconds */
     uint64_t polled_at;            /* nanoseconds, of the last poll */
     unsigned skipped;              /* polls skipped in a row */

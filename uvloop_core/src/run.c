@@ -3,7 +3,8 @@
 
 /* A turn may go without a poll while there is work, but not for long: so many
  * times in a row, or until 100 us after the last poll. A poll costs as much as
- * two turns of one callback: eight times take most of the gain, 64 the rest. */
+ * two turns of one callback: eight times take most of the gain, 64 the rest.
+ */
 #define RUN_MAX_SKIPPED 64
 #define RUN_MAX_SKIPPED_NS 100000
 
@@ -72,10 +73,8 @@ collect(Loop *loop)
     if (loop->skipped > 0 || loop->timers.count == 0) {
         return 0; /* no timer was due when the poll was skipped */
     }
-    return timers_collect(&loop->timers,
-                          &loop->host,
-                          &loop->ready,
-                          (int64_t)loop->polled_at);
+    return timers_collect(
+        &loop->timers, &loop->host, &loop->ready, (int64_t)loop->polled_at);
 }
 
 /* In debug mode: the same, timed. */

@@ -6,8 +6,8 @@
 
 #include "state.h"
 
-/* create_task(coro, **kwargs), by the factory unless it is NULL or None, else an
- * asyncio.Task of this loop. The arguments are those of a vectorcall. New
+/* create_task(coro, **kwargs), by the factory unless it is NULL or None, else
+ * an asyncio.Task of this loop. The arguments are those of a vectorcall. New
  * reference, or NULL with an exception. Runs Python code. */
 PyObject *task_create(State *st,
                       PyObject *loop,

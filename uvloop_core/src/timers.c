@@ -138,8 +138,8 @@ drop_unheard(Timers *timers, CallbackHost *host)
     }
 }
 
-/* Cancelled ones at the end of the heap, which are leaves. By now who cancelled
- * them has mostly let go, so that they serve again. */
+/* Cancelled ones at the end of the heap, which are leaves. By now who
+ * cancelled them has mostly let go, so that they serve again. */
 static void
 drop_last(Timers *timers, CallbackHost *host)
 {
