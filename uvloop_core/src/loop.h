@@ -50,6 +50,7 @@ typedef struct Loop {
     double slow_callback_duration; /* seconds */
     uint64_t polled_at;            /* nanoseconds, of the last poll */
     unsigned skipped;              /* polls skipped in a row */
+    bool quick;                    /* the turns since then were short */
     bool open;                     /* uv is initialised */
     bool closed;
     bool stopping;
