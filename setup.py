@@ -49,7 +49,7 @@ WARNINGS = """
 """.split()
 
 # For every file, ours or not. -fwrapv is what CPython itself is built with;
-# without a PLT a call of the interpreter is one jump less (LINK binds at load).
+# without a PLT a call of the interpreter is one jump less (LINK binds all).
 COMMON = [
     *('-fPIC', '-fno-plt', '-fwrapv', '-fvisibility=hidden'),
     f'-ffile-prefix-map={ROOT}=.',
