@@ -55,7 +55,7 @@ is_poll_due(Loop *loop)
         return false;
     }
     now = uv_hrtime();
-    loop->quick = now - loop->polled_at < (loop->skipped + 1) * RUN_QUICK_NS;
+    loop->quick = (now - loop->polled_at) / (loop->skipped + 1) < RUN_QUICK_NS;
     return now - loop->polled_at > RUN_MAX_SKIPPED_NS ||
            (loop->timers.count > 0 &&
             loop->timers.heap[0].when <= (int64_t)now);
