@@ -16,6 +16,27 @@ typedef struct {
     const short *names;   /* count indices into the interned names */
 } ArgSpec;
 
+/* Whether two strings are equal. asyncio's C code has its own "context", not
+ * interned, so this is on the way of every task's step. */
+static inline bool
+args_same_name(PyObject *a, PyObject *b)
+{
+    Py_ssize_t length = PyUnicode_GET_LENGTH(a);
+
+    if (a == b) {
+        return true;
+    }
+    if (!PyUnicode_IS_COMPACT_ASCII(a) || !PyUnicode_IS_COMPACT_ASCII(b)) {
+        return PyUnicode_Compare(a, b) == 0;
+    }
+    if (length != PyUnicode_GET_LENGTH(b)) {
+        return false;
+    }
+    return memcmp(PyUnicode_1BYTE_DATA(a),
+                  PyUnicode_1BYTE_DATA(b),
+                  (size_t)length) == 0;
+}
+
 /* The index of `name` in the spec, or -1. Runs no Python code: keyword names
  * are always strings. */
 static inline int
@@ -27,7 +48,7 @@ args_index(const ArgSpec *spec, PyObject *const *interned, PyObject *name)
         }
     }
     for (int i = 0; i < spec->count; i++) {
-        if (PyUnicode_Compare(interned[spec->names[i]], name) == 0) {
+        if (args_same_name(interned[spec->names[i]], name)) {
             return i;
         }
     }

@@ -184,13 +184,13 @@ bytes_shrink(PyObject **bytes, Py_ssize_t size)
 static inline int
 object_is_ours(PyObject *object)
 {
-#if PY_VERSION_HEX >= 0x030E00A8
+#if !defined(Py_GIL_DISABLED)
+    return Py_REFCNT(object) == 1;
+#elif PY_VERSION_HEX >= 0x030E00A8
     return PyUnstable_Object_IsUniquelyReferenced(object);
-#elif defined(Py_GIL_DISABLED)
+#else
     (void)object;
     return 0;
-#else
-    return Py_REFCNT(object) == 1;
 #endif
 }
 

@@ -2,7 +2,7 @@ import asyncio
 import os
 import socket
 import ssl
-from collections.abc import Awaitable, Callable, Generator, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable
 from contextvars import Context
 from typing import Any, Never, TypeVar, TypeVarTuple, final
 
@@ -46,6 +46,7 @@ class Loop:
     slow_callback_duration: float
     write_coalescing: bool
     _thread_id: int | None
+    _task_factory: Callable[..., asyncio.Future[Any]] | None
     _closed: bool
     _debug: bool
     _stopping: bool
@@ -78,6 +79,11 @@ class Loop:
         *args: *_Ts,
         context: Context | None = None,
     ) -> TimerHandle: ...
+    def create_task(
+        self,
+        coro: Coroutine[Any, Any, _T] | Generator[Any, None, _T],
+        **kwargs: Any,
+    ) -> asyncio.Task[_T]: ...
     def time(self) -> float: ...
     def stop(self) -> None: ...
     def is_running(self) -> bool: ...

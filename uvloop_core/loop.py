@@ -82,7 +82,7 @@ class Loop(
 
     def __init__(self) -> None:
         super().__init__()
-        self._task_factory: TaskFactory | None = None
+        self._task_factory = None
         self._asyncgens: weakref.WeakSet[AsyncGenerator[Any, Any]] = (
             weakref.WeakSet()
         )
@@ -171,20 +171,7 @@ class Loop(
 
     # Futures and tasks
 
-    if sys.version_info >= (3, 14):
-
-        def create_task(
-            self,
-            coro: Coroutine[Any, Any, T] | Generator[Any, None, T],
-            **kwargs: Any,
-        ) -> asyncio.Task[T]:
-            """Have a coroutine run in a task."""
-            self._check_closed()
-            if self._task_factory is not None:
-                return self._task_factory(self, coro, **kwargs)  # type: ignore[return-value]
-            return self._make_task(coro, kwargs)
-
-    else:
+    if sys.version_info < (3, 14):
 
         def create_task(
             self,
@@ -195,26 +182,19 @@ class Loop(
             **kwargs: Any,
         ) -> asyncio.Task[T]:
             """Have a coroutine run in a task."""
-            self._check_closed()
-            if self._task_factory is None:
-                kwargs.update(name=name, context=context)
-                return self._make_task(coro, kwargs)
             # Factories know only of what was asked for.
             if context is not None:
                 kwargs['context'] = context
-            task: Any = self._task_factory(self, coro, **kwargs)
+            if self._task_factory is None:
+                made = super().create_task(coro, name=name, **kwargs)
+                if self.get_debug():
+                    # It ends in this method.
+                    del made._source_traceback[-1]  # type: ignore[attr-defined]
+                return made
+            task: Any = super().create_task(coro, **kwargs)
             if name is not None:
                 set_task_name(task, name)
             return task  # type: ignore[no-any-return]
-
-    def _make_task(
-        self, coro: Any, kwargs: dict[str, Any]
-    ) -> asyncio.Task[Any]:
-        task: asyncio.Task[Any] = asyncio.Task(coro, loop=self, **kwargs)
-        if self.get_debug():
-            # It ends in this method and in create_task().
-            del task._source_traceback[-2:]  # type: ignore[attr-defined]
-        return task
 
     def set_task_factory(self, factory: TaskFactory | None) -> None:
         """Have factory(loop, coro, ...) make the tasks; None: asyncio.Task."""

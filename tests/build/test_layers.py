@@ -28,7 +28,7 @@ LAYERS = {
     'uvloop_core': [
         'libuv_hooks',
         'state errors forks',
-        'enter addr cork literal',
+        'enter addr cork literal task',
         'handle req callback reader',
         'ready timers inbox poll loop run',
         'server endpoint transport datagrams waiter',

@@ -7,6 +7,7 @@ import contextvars
 import gc
 import sys
 import threading
+import tracemalloc
 import weakref
 
 import pytest
@@ -625,3 +626,22 @@ def test_many_threads_cancel_while_it_runs(our_loop):
 
     assert cancelled == [True] * 900
     assert len(ran) <= 900
+
+
+def test_what_a_burst_took_is_given_back_while_the_loop_waits(our_loop):
+    async def wait_often():
+        for _ in range(200):
+            await asyncio.sleep(1e-4)
+
+    async def burst():
+        for _ in range(40_000):
+            our_loop.call_soon(int)
+
+    our_loop.set_debug(False)
+    tracemalloc.start()
+    our_loop.run_until_complete(burst())
+    our_loop.run_until_complete(wait_often())
+    left, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert left < most / 4

@@ -102,6 +102,18 @@ def by_scheduling_while_it_runs(loop, thing):
     run_turns(loop)
 
 
+def by_a_timer_made_among_many(loop, thing):
+    """While it runs, and beside more than it looks at as it stops."""
+
+    def callback():
+        for _ in range(20_001):
+            loop.call_later(60, int)
+        thing.handle = loop.call_later(60, thing.method)
+
+    loop.call_soon(callback)
+    run_turns(loop)
+
+
 def by_another_threads_call_at_the_end(loop, thing):
     """It comes when the loop looks no more."""
 

@@ -207,6 +207,27 @@ def test_create_task_takes_a_name_and_a_context(loop):
     assert loop.run_until_complete(task) == ('spam', 'set')
 
 
+def test_create_task_takes_the_coroutine_by_keyword(loop):
+    task = loop.create_task(coro=answer())
+
+    assert loop.run_until_complete(task) == loop.run_until_complete(answer())
+
+
+@pytest.mark.parametrize('keywords', [{'loop': None}, {'spam': 1}])
+def test_create_task_takes_no_other_keywords(loop, keywords):
+    coroutine = answer()
+
+    with pytest.raises(TypeError):
+        loop.create_task(coroutine, **keywords)
+    coroutine.close()
+
+
+@pytest.mark.parametrize('count', [0, 2])
+def test_create_task_takes_one_coroutine(loop, count):
+    with pytest.raises(TypeError, match=r'create_task\(\)'):
+        loop.create_task(*[None] * count)
+
+
 def test_a_task_remembers_who_created_it_in_debug_mode(loop):
     loop.set_debug(True)
     task = loop.create_task(answer())

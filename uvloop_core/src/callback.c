@@ -2,6 +2,11 @@
 
 #include <math.h>
 
+/* As many stay cached while the loop waits; of more than that, so many are
+ * freed at each wait. */
+#define CACHE_KEPT 1024
+#define CACHE_TRIMMED 256
+
 /* The freelist belongs to the loop's thread; before a run, to anyone (with a
  * GIL one at a time; without, to who has taken the loop). */
 static bool
@@ -11,16 +16,43 @@ is_cache_ours(const CallbackHost *host)
            border_thread(host->border) == PyThread_get_thread_ident();
 }
 
+static void
+cache_push(CallbackCache *cache, Callback *callback /* steals */)
+{
+    callback->callable = (PyObject *)cache->first;
+    cache->first = callback;
+    cache->count++;
+}
+
+/* One of at least one; new reference, with nothing to call. */
+static Callback *
+cache_pop(CallbackCache *cache)
+{
+    Callback *callback = cache->first;
+
+    cache->first = (Callback *)callback->callable;
+    cache->count--;
+    callback->callable = NULL;
+    return callback;
+}
+
+static void
+cache_free(CallbackCache *cache, size_t count)
+{
+    while (count-- > 0) {
+        Py_DECREF(cache_pop(cache));
+    }
+}
+
 static Callback *
 allocate(CallbackHost *host, bool timer)
 {
     State *st = host->border->st;
-    Callback **cache = timer ? host->timers : host->plain;
-    unsigned *count = timer ? &host->timer_count : &host->plain_count;
+    CallbackCache *cache = timer ? &host->timers : &host->plain;
     Callback *callback = NULL;
 
-    if (*count > 0 && is_cache_ours(host)) {
-        return cache[--*count];
+    if (cache->count > 0 && is_cache_ours(host)) {
+        return cache_pop(cache);
     }
     if (timer) {
         callback = (Callback *)PyObject_GC_New(TimerCallback,
@@ -454,27 +486,22 @@ callback_leave(Callback *callback)
 void
 callback_release(CallbackHost *host, Callback *callback)
 {
-    bool timer = callback->flags & CALLBACK_TIMER;
-    Callback **cache = timer ? host->timers : host->plain;
-    unsigned *count = timer ? &host->timer_count : &host->plain_count;
-
     callback_leave(callback);
     if (callback->shape != ARGS_REPR) {
         drop_call(callback, NULL);
     }
-    if (object_is_ours((PyObject *)callback) && *count < CALLBACK_CACHE &&
-        callback->weakrefs == NULL && callback->source_traceback == NULL &&
-        callback->shape == ARGS_NONE && is_cache_ours(host)) {
+    if (object_is_ours((PyObject *)callback) && callback->weakrefs == NULL &&
+        callback->source_traceback == NULL && callback->shape == ARGS_NONE &&
+        is_cache_ours(host)) {
         if (PyObject_GC_IsTracked((PyObject *)callback)) {
             PyObject_GC_UnTrack(callback);
         }
         drop_gate(callback);
         Py_CLEAR(callback->context);
-        /* Dropping the context may have run code that filled the cache. */
-        if (*count < CALLBACK_CACHE) {
-            cache[(*count)++] = callback;
-            return;
-        }
+        cache_push(callback->flags & CALLBACK_TIMER ? &host->timers
+                                                    : &host->plain,
+                   callback);
+        return;
     }
     callback_settle(callback);
     Py_DECREF(callback);
@@ -539,15 +566,28 @@ callback_visit(Callback *callback, visitproc visit, void *arg)
     return Py_REFCNT(callback) == 1 ? visit_inner(callback, visit, arg) : 0;
 }
 
+static void
+cache_trim(CallbackCache *cache)
+{
+    if (cache->count > CACHE_KEPT) {
+        size_t surplus = cache->count - CACHE_KEPT;
+
+        cache_free(cache, surplus < CACHE_TRIMMED ? surplus : CACHE_TRIMMED);
+    }
+}
+
+void
+callback_host_trim(CallbackHost *host)
+{
+    cache_trim(&host->plain);
+    cache_trim(&host->timers);
+}
+
 void
 callback_host_free(CallbackHost *host)
 {
-    while (host->plain_count > 0) {
-        Py_DECREF(host->plain[--host->plain_count]);
-    }
-    while (host->timer_count > 0) {
-        Py_DECREF(host->timers[--host->timer_count]);
-    }
+    cache_free(&host->plain, host->plain.count);
+    cache_free(&host->timers, host->timers.count);
 }
 
 /* ---- Python entry points ---- */

@@ -63,22 +63,25 @@ enum {
 
 typedef struct {
     Callback base;
-    int64_t when;   /* nanoseconds of loop.time() */
-    double seconds; /* as call_at was told: what when() returns */
+    int64_t when;      /* nanoseconds of loop.time() */
+    uint64_t sequence; /* of the push: what is due at once goes in order */
+    double seconds;    /* as call_at was told: what when() returns */
 } TimerCallback;
 
-#define CALLBACK_CACHE 256
+/* Freed callbacks kept for the next push: cleared, one reference each, linked
+ * through `callable`. */
+typedef struct {
+    Callback *first;
+    size_t count;
+} CallbackCache;
 
 /* What callbacks need of their loop; one a loop, embedded in it. */
 struct CallbackHost {
     Border *border; /* borrowed: the same loop's */
     /* A timer in the heap was cancelled by the loop's own thread. */
     void (*timer_cancelled)(PyObject *loop, TimerCallback *timer);
-    /* Freed callbacks kept for the next push: cleared, one reference each. */
-    Callback *plain[CALLBACK_CACHE];
-    Callback *timers[CALLBACK_CACHE];
-    unsigned plain_count;
-    unsigned timer_count;
+    CallbackCache plain;
+    CallbackCache timers;
 };
 
 /* New reference; NULL with an exception. `context` NULL or None: a copy of
@@ -128,6 +131,10 @@ void callback_settle(Callback *callback);
 /* For the queues' tp_traverse: visit it, or through it where only the queue
  * holds it (it is not tracked then). */
 int callback_visit(Callback *callback, visitproc visit, void *arg);
+
+/* The loop is about to wait: free some of what is cached since many callbacks
+ * were there at once, not so many as to be late for what comes. */
+void callback_host_trim(CallbackHost *host);
 
 void callback_host_free(CallbackHost *host);
 

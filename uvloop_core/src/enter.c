@@ -15,6 +15,37 @@ border_drop(Border *border)
     atomic_store_explicit(&border->thread, 0, memory_order_release);
 }
 
+/* Leave the entered context; no exception is pending. */
+static void
+leave(Border *border)
+{
+    PyObject *context = border->context;
+
+    border->context = NULL;
+    if (PyContext_Exit(context) < 0) {
+        /* user code left another context entered: its bug, told once */
+        PyErr_WriteUnraisable(context);
+    }
+    Py_DECREF(context);
+}
+
+void
+enter_leave(Border *border)
+{
+    PyObject *pending = NULL;
+
+    if (border->context == NULL) {
+        return;
+    }
+    if (PyErr_Occurred()) {
+        pending = PyErr_GetRaisedException();
+    }
+    leave(border);
+    if (pending != NULL) {
+        PyErr_SetRaisedException(pending);
+    }
+}
+
 /* Enter `context` unless it is entered already; 0 or -1. */
 static int
 enter_context(Border *border, PyObject *context)
@@ -22,35 +53,14 @@ enter_context(Border *border, PyObject *context)
     if (border->context == context) {
         return 0;
     }
-    enter_leave(border);
+    if (border->context != NULL) {
+        leave(border);
+    }
     if (PyContext_Enter(context) < 0) {
         return -1;
     }
     border->context = Py_NewRef(context);
     return 0;
-}
-
-void
-enter_leave(Border *border)
-{
-    PyObject *context = border->context;
-    PyObject *pending = NULL;
-
-    if (context == NULL) {
-        return;
-    }
-    border->context = NULL;
-    if (PyErr_Occurred()) {
-        pending = PyErr_GetRaisedException();
-    }
-    if (PyContext_Exit(context) < 0) {
-        /* user code left another context entered: its bug, told once */
-        PyErr_WriteUnraisable(context);
-    }
-    if (pending != NULL) {
-        PyErr_SetRaisedException(pending);
-    }
-    Py_DECREF(context);
 }
 
 static PyObject *

@@ -260,6 +260,16 @@ typedef struct {
     PyObject *spread[3]; /* what args points to if some came by keyword */
 } Call;
 
+/* Whether there is one keyword, `context`: so asyncio schedules each step of
+ * a task. */
+static inline bool
+is_context_alone(PyObject *const *interned, PyObject *kwnames)
+{
+    return PyTuple_GET_SIZE(kwnames) == 1 &&
+           args_same_name(interned[NAME_context],
+                          PyTuple_GET_ITEM(kwnames, 0));
+}
+
 /* Parse and check what every call_* shares. `names` are the leading
  * arguments, which may come by keyword if no *args follow, and `context`. 0
  * or -1. */
@@ -286,6 +296,9 @@ parse_call(Loop *loop,
         call->args = call->spread;
         call->nargs = leading;
         call->context = call->spread[leading];
+    }
+    else if (kwnames != NULL && is_context_alone(interned, kwnames)) {
+        call->context = args[nargs];
     }
     else if (kwnames != NULL) {
         const ArgSpec spec = {method, 0, 0, 1, names + leading};
@@ -432,7 +445,8 @@ push_timer(Loop *loop, double seconds, const Call *call)
         return NULL;
     }
     Py_INCREF(timer);
-    settle(loop, &timer->base);
+    timers_settle_pushed(
+        &loop->timers, timer, !border_is_running(&loop->border));
     return (PyObject *)timer;
 }
 
@@ -539,6 +553,33 @@ static PyObject *
 time_meth(PyObject *Py_UNUSED(self), PyObject *Py_UNUSED(ignored))
 {
     return PyFloat_FromDouble((double)loop_now() / 1e9);
+}
+
+PyDoc_STRVAR(create_task_doc,
+             "create_task($self, coro, **kwargs)\n--\n\n"
+             "Have a coroutine run in a task.\n\n"
+             "Raises RuntimeError if the loop is closed.\n"
+             "Source: asyncio.loop.create_task.");
+
+static PyObject *
+create_task_meth(PyObject *self,
+                 PyObject *const *args,
+                 Py_ssize_t nargs,
+                 PyObject *kwnames)
+{
+    Loop *loop = CAST(Loop, self);
+    PyObject *factory = NULL;
+    PyObject *task = NULL;
+
+    if (loop_check_closed(loop) < 0) {
+        return NULL;
+    }
+    Py_BEGIN_CRITICAL_SECTION(self);
+    factory = Py_XNewRef(loop->task_factory); /* it may set another one */
+    Py_END_CRITICAL_SECTION();
+    task = task_create(loop->st, self, factory, args, nargs, kwnames);
+    Py_XDECREF(factory);
+    return task;
 }
 
 /* ---- user fds ---- */
@@ -1061,6 +1102,7 @@ loop_tp_traverse(PyObject *self, visitproc visit, void *arg)
     Py_VISIT(loop->border.context);
     Py_VISIT(loop->border.fatal);
     Py_VISIT(loop->future_kwargs);
+    Py_VISIT(loop->task_factory);
     for (Handle *h = loop->registry.first; h != NULL; h = h->next) {
         Py_VISIT(h);
     }
@@ -1088,6 +1130,7 @@ loop_tp_clear(PyObject *self)
     Py_CLEAR(loop->border.context);
     Py_CLEAR(loop->border.fatal);
     Py_CLEAR(loop->future_kwargs);
+    Py_CLEAR(loop->task_factory);
     return 0;
 }
 
@@ -1160,6 +1203,10 @@ static PyMethodDef loop_methods[] = {
      METHOD(call_at_meth),
      METH_FASTCALL | METH_KEYWORDS,
      call_at_doc},
+    {"create_task",
+     METHOD(create_task_meth),
+     METH_FASTCALL | METH_KEYWORDS,
+     create_task_doc},
     {"time", time_meth, METH_NOARGS, time_doc},
     {"stop", stop_meth, METH_NOARGS, stop_doc},
     {"is_running", is_running_meth, METH_NOARGS, is_running_doc},
@@ -1200,6 +1247,11 @@ static PyMemberDef loop_members[] = {
      offsetof(Loop, slow_callback_duration),
      0,
      "In debug mode, callbacks that take longer are logged (seconds)."},
+    {"_task_factory",
+     Py_T_OBJECT_EX,
+     offsetof(Loop, task_factory),
+     0,
+     "What makes the tasks, None: asyncio.Task."},
     {"_closed", Py_T_BOOL, offsetof(Loop, closed), Py_READONLY, NULL},
     {"_debug", Py_T_BOOL, offsetof(Loop, border.debug), Py_READONLY, NULL},
     {"_stopping", Py_T_BOOL, offsetof(Loop, stopping), Py_READONLY, NULL},

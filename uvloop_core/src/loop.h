@@ -10,6 +10,7 @@
 #include "inbox.h"
 #include "poll.h"
 #include "ready.h"
+#include "task.h"
 #include "timers.h"
 
 /* Reads up to this size go into the loop's shared buffer first. */
@@ -50,9 +51,11 @@ typedef struct Loop {
     struct Waiter *waiters; /* borrowed: those that pend; see waiter.h */
     void *datagrams;        /* owned: raw, what udp.c receives into; or NULL */
 
+    PyObject *task_factory;        /* owned; NULL or None: asyncio.Task */
     double slow_callback_duration; /* seconds */
     uint64_t polled_at;            /* nanoseconds, of the last poll */
     unsigned skipped;              /* polls skipped in a row */
+    bool quick;                    /* the turns since then were short */
     bool open;                     /* uv is initialised */
     bool closed;
     bool stopping;

@@ -433,6 +433,7 @@ core_poll(int epfd,
         found = epoll_pwait(epfd, events, count, 0, mask);
     }
     else {
+        callback_host_trim(poll->host);
         found = wait_events_detached(poll, epfd, events, count, wait, mask);
     }
     if (inbox_collect(poll->inbox, poll->ready) < 0) {

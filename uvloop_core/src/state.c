@@ -19,6 +19,7 @@ static const char *const name_texts[NAME_COUNT] = {
     [NAME_connection_lost] = "connection_lost",
     [NAME_connection_made] = "connection_made",
     [NAME_context] = "context",
+    [NAME_coro] = "coro",
     [NAME_data] = "data",
     [NAME_data_received] = "data_received",
     [NAME_datagram_received] = "datagram_received",
@@ -141,6 +142,7 @@ static const Import imports[OBJECT_COUNT] = {
     [OBJECT_STREAM_READER] = {"asyncio.streams", "StreamReader"},
     [OBJECT_STREAM_READER_PROTOCOL] = {"asyncio.streams",
                                        "StreamReaderProtocol"},
+    [OBJECT_TASK] = {"asyncio.tasks", "Task"},
     [OBJECT_TRANSPORT_SOCKET] = {"asyncio.trsock", "TransportSocket"},
 };
 

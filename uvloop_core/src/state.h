@@ -62,6 +62,7 @@ typedef enum {
     OBJECT_STREAM_FEED_DATA,
     OBJECT_STREAM_READER,
     OBJECT_STREAM_READER_PROTOCOL,
+    OBJECT_TASK,
     OBJECT_TRANSPORT_SOCKET,
     OBJECT_COUNT,
 } ObjectIndex;
@@ -85,6 +86,7 @@ typedef enum {
     NAME_connection_lost,
     NAME_connection_made,
     NAME_context,
+    NAME_coro,
     NAME_data,
     NAME_data_received,
     NAME_datagram_received,

@@ -4,11 +4,20 @@
  * asyncio's thresholds. */
 #define TIMERS_MIN_CANCELLED 100
 
+/* To track more than these at once costs less than to walk them all. */
+#define TIMERS_MAX_UNSETTLED 20000
+
+/* Children of a node: four lie in one or two cache lines, and the heap is half
+ * as deep as with two. */
+#define TIMERS_ARITY 4
+
 static inline bool
 is_before(const TimerEntry *a, const TimerEntry *b)
 {
-    return a->when < b->when ||
-           (a->when == b->when && a->sequence < b->sequence);
+    if (a->when == b->when) {
+        return a->callback->sequence < b->callback->sequence;
+    }
+    return a->when < b->when;
 }
 
 static void
@@ -17,7 +26,7 @@ sift_up(TimerEntry *heap, size_t i)
     TimerEntry entry = heap[i];
 
     while (i > 0) {
-        size_t parent = (i - 1) / 2;
+        size_t parent = (i - 1) / TIMERS_ARITY;
 
         if (!is_before(&entry, &heap[parent])) {
             break;
@@ -34,19 +43,25 @@ sift_down(TimerEntry *heap, size_t count, size_t i)
     TimerEntry entry = heap[i];
 
     for (;;) {
-        size_t child = 2 * i + 1;
+        size_t first = TIMERS_ARITY * i + 1;
+        size_t end = first + TIMERS_ARITY;
+        size_t least = first;
 
-        if (child >= count) {
+        if (first >= count) {
             break;
         }
-        if (child + 1 < count && is_before(&heap[child + 1], &heap[child])) {
-            child++;
+        if (end > count) {
+            end = count;
         }
-        if (!is_before(&heap[child], &entry)) {
+        for (size_t child = first + 1; child < end; child++) {
+            /* no branch: which one it is cannot be foretold */
+            least += (child - least) * is_before(&heap[child], &heap[least]);
+        }
+        if (!is_before(&heap[least], &entry)) {
             break;
         }
-        heap[i] = heap[child];
-        i = child;
+        heap[i] = heap[least];
+        i = least;
     }
     heap[i] = entry;
 }
@@ -99,7 +114,7 @@ compact(Timers *timers, CallbackHost *host)
         }
     }
     timers->count = kept;
-    for (size_t i = kept / 2; i-- > 0;) {
+    for (size_t i = kept / TIMERS_ARITY + 1; i-- > 0;) {
         sift_down(timers->heap, kept, i);
     }
     for (size_t i = 0; i < drop_count; i++) {
@@ -123,9 +138,24 @@ drop_unheard(Timers *timers, CallbackHost *host)
     }
 }
 
+/* Cancelled ones at the end of the heap, which are leaves. By now who
+ * cancelled them has mostly let go, so that they serve again. */
+static void
+drop_last(Timers *timers, CallbackHost *host)
+{
+    while (timers->cancelled > 0 && timers->count > 0 &&
+           callback_is_cancelled(
+               &timers->heap[timers->count - 1].callback->base)) {
+        TimerCallback *callback = timers->heap[--timers->count].callback;
+
+        callback_release(host, &unheap(timers, callback)->base);
+    }
+}
+
 int
 timers_push(Timers *timers, TimerCallback *callback)
 {
+    drop_last(timers, callback->base.host);
     if (timers->count == timers->allocated) {
         drop_unheard(timers, callback->base.host);
     }
@@ -141,9 +171,9 @@ timers_push(Timers *timers, TimerCallback *callback)
         timers->allocated = size;
     }
     callback->base.flags |= CALLBACK_HEAPED;
+    callback->sequence = timers->sequence++;
     timers->heap[timers->count] = (TimerEntry){
         .when = callback->when,
-        .sequence = timers->sequence++,
         .callback = callback,
     };
     sift_up(timers->heap, timers->count++);
@@ -151,15 +181,19 @@ timers_push(Timers *timers, TimerCallback *callback)
 }
 
 void
+timers_settle_pushed(Timers *timers, TimerCallback *callback, bool now)
+{
+    if (now || timers->count > TIMERS_MAX_UNSETTLED) {
+        callback_settle(&callback->base);
+    }
+    else {
+        timers->unsettled = true;
+    }
+}
+
+void
 timers_cancelled(Timers *timers, CallbackHost *host, TimerCallback *callback)
 {
-    size_t last = timers->count - 1;
-
-    if (timers->heap[last].callback == callback) {
-        timers->count = last; /* the last entry of a heap is a leaf */
-        callback_release(host, &unheap(timers, callback)->base);
-        return;
-    }
     callback->base.flags |= CALLBACK_COUNTED;
     timers->cancelled++;
     if (timers->cancelled >= TIMERS_MIN_CANCELLED &&
@@ -215,6 +249,10 @@ timers_traverse(Timers *timers, visitproc visit, void *arg)
 void
 timers_settle(Timers *timers)
 {
+    if (!timers->unsettled) {
+        return;
+    }
+    timers->unsettled = false;
     for (size_t i = 0; i < timers->count; i++) {
         callback_settle(&timers->heap[i].callback->base);
     }

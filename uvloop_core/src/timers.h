@@ -1,8 +1,8 @@
-/* timers.h - a binary heap of timer handles, keyed (nanoseconds, sequence).
+/* timers.h - a heap of timer handles, keyed (nanoseconds, sequence).
  *
  * Deletion is lazy: a cancelled timer stays until it is due, or until more
- * than half of at least a hundred are cancelled; the last one pushed goes at
- * once, which makes call_later + cancel O(1).
+ * than half of at least a hundred are cancelled; the last ones of the heap go
+ * at the next push, which makes call_later + cancel O(1).
  */
 #ifndef UVLOOP_CORE_TIMERS_H
 #define UVLOOP_CORE_TIMERS_H
@@ -10,8 +10,7 @@
 #include "ready.h"
 
 typedef struct {
-    int64_t when;
-    uint64_t sequence;
+    int64_t when;            /* the callback's */
     TimerCallback *callback; /* owned */
 } TimerEntry;
 
@@ -21,11 +20,16 @@ typedef struct {
     size_t allocated;
     size_t cancelled; /* of count */
     uint64_t sequence;
+    bool unsettled; /* timers_settle has to walk the heap */
 } Timers;
 
 /* 0, or -1 with MemoryError and the reference still the caller's. May run
  * Python code, by dropping cancelled ones. */
 int timers_push(Timers *timers, TimerCallback *callback /* steals */);
+
+/* To settle a timer later, or at once if `now`: also where so many are in the
+ * heap that they are not to be walked each time the loop stops. */
+void timers_settle_pushed(Timers *timers, TimerCallback *callback, bool now);
 
 /* A timer in the heap was cancelled. */
 void
@@ -40,7 +44,10 @@ int
 timers_collect(Timers *timers, CallbackHost *host, Ready *ready, int64_t now);
 
 int timers_traverse(Timers *timers, visitproc visit, void *arg);
+
+/* The loop stops: callback_settle for those that were pushed meanwhile. */
 void timers_settle(Timers *timers);
+
 void timers_clear(Timers *timers, CallbackHost *host);
 void timers_free(Timers *timers);
 

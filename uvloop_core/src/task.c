@@ -1,0 +1,94 @@
+#include "task.h"
+
+/* The keywords as a dict, after `loop` if that is not NULL; new reference. */
+static PyObject *
+collect_keywords(State *st,
+                 PyObject *loop,
+                 PyObject *const *values,
+                 PyObject *kwnames)
+{
+    PyObject *keywords = PyDict_New();
+    Py_ssize_t count = kwnames == NULL ? 0 : PyTuple_GET_SIZE(kwnames);
+
+    if (keywords != NULL && loop != NULL &&
+        PyDict_SetItem(keywords, st->names[NAME_loop], loop) < 0) {
+        Py_CLEAR(keywords);
+    }
+    for (Py_ssize_t i = 0; keywords != NULL && i < count; i++) {
+        PyObject *name = PyTuple_GET_ITEM(kwnames, i);
+        int known = PyDict_Contains(keywords, name);
+
+        if (known > 0) {
+            PyErr_Format(PyExc_TypeError,
+                         "create_task() got an unexpected keyword argument "
+                         "'%U'",
+                         name);
+        }
+        if (known != 0 || PyDict_SetItem(keywords, name, values[i]) < 0) {
+            Py_CLEAR(keywords);
+        }
+    }
+    return keywords;
+}
+
+/* The coroutine: the one argument, or taken out of the keywords. New
+ * reference, or NULL with an exception. */
+static PyObject *
+take_coroutine(State *st,
+               PyObject *const *args,
+               Py_ssize_t nargs,
+               PyObject *keywords)
+{
+    PyObject *name = st->names[NAME_coro];
+    PyObject *coro = NULL;
+    int found = 0;
+
+    if (nargs == 1) {
+        return Py_NewRef(args[0]);
+    }
+    if (nargs == 0) {
+        found = PyDict_GetItemRef(keywords, name, &coro);
+    }
+    if (found > 0 && PyDict_DelItem(keywords, name) < 0) {
+        Py_CLEAR(coro);
+    }
+    if (found == 0) {
+        PyErr_Format(PyExc_TypeError,
+                     "create_task() takes 1 positional argument (%zd given)",
+                     nargs);
+    }
+    return coro;
+}
+
+PyObject *
+task_create(State *st,
+            PyObject *loop,
+            PyObject *factory,
+            PyObject *const *args,
+            Py_ssize_t nargs,
+            PyObject *kwnames)
+{
+    bool by_factory = factory != NULL && factory != Py_None;
+    PyObject *coro = NULL;
+    PyObject *positional = NULL;
+    PyObject *task = NULL;
+    PyObject *keywords =
+        collect_keywords(st, by_factory ? NULL : loop, args + nargs, kwnames);
+
+    if (keywords != NULL) {
+        coro = take_coroutine(st, args, nargs, keywords);
+    }
+    if (coro != NULL) {
+        positional =
+            by_factory ? PyTuple_Pack(2, loop, coro) : PyTuple_Pack(1, coro);
+    }
+    if (positional != NULL) {
+        task = PyObject_Call(by_factory ? factory : st->objects[OBJECT_TASK],
+                             positional,
+                             keywords);
+    }
+    Py_XDECREF(positional);
+    Py_XDECREF(coro);
+    Py_XDECREF(keywords);
+    return task;
+}
