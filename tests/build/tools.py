@@ -113,7 +113,7 @@ def make_venv(
 
 
 # For builds of which it matters that they work, and not how well.
-QUICKLY = {'CFLAGS': '-O0'}
+QUICKLY = {'CFLAGS': '-O0 -fno-lto'}
 
 # Uses both extensions as an installed package, from wherever it is run.
 SMOKE = """
