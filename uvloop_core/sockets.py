@@ -135,15 +135,20 @@ class SocketsMixin(ResolveMixin):
 
     async def _connect_to(self, sock: socket.socket, address: Any) -> None:
         """sock_connect, of a resolved address."""
-        if sock.gettimeout():  # which debug mode refuses
-            sock.connect(address)
-            return
-        error = sock.connect_ex(address)
-        if error == 0:
-            return
-        # EAGAIN: a UNIX listener's backlog is full, nothing is under way.
-        if error not in UNDER_WAY:
-            raise OSError(error, os.strerror(error))
+        if type(sock) is PLAIN and not sock.gettimeout():
+            error = sock.connect_ex(address)
+            if error == 0:
+                return
+            # EAGAIN: a UNIX listener's backlog is full, nothing is under way.
+            if error not in UNDER_WAY:
+                raise OSError(error, os.strerror(error))
+        else:  # a connect() of its own, or one that waits by itself
+            try:
+                sock.connect(address)
+                return
+            except WOULD_BLOCK as error:
+                if error.errno not in UNDER_WAY:
+                    raise
         await sock_wait(self, sock, partial(check_connected, sock, address))
 
     async def sock_sendfile(

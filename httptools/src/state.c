@@ -494,6 +494,7 @@ state_clear(State *st)
         Py_CLEAR(st->tokens[i].object);
     }
     Py_CLEAR(st->spare);
+    st->spare_size = 0;
 }
 
 PyObject *

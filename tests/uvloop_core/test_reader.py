@@ -334,3 +334,15 @@ def test_two_reads_at_once_are_refused(loop):
             )
 
     loop.run_until_complete(main())
+
+
+def test_a_method_of_another_reader_is_that_one(loop):
+    async def main():
+        other = asyncio.StreamReader()
+        async with stream() as (reader, _, far):
+            reader.feed_data = other.feed_data
+            far.send(b'x')
+            assert await asyncio.wait_for(other.read(1), 5) == b'x'
+            assert bytes(reader._buffer) == b''
+
+    loop.run_until_complete(main())

@@ -300,6 +300,17 @@ def test_sock_connect_of_a_socket_with_a_timeout_times_out(loop, listener):
             )
 
 
+def test_sock_connect_is_connect_of_a_socket_that_has_its_own(loop, listener):
+    class Tunnel(socket.socket):
+        def connect(self, address):
+            super().connect(listener.getsockname())
+
+    with Tunnel() as sock:
+        sock.setblocking(False)
+        loop.run_until_complete(loop.sock_connect(sock, ('127.0.0.1', 9)))
+        assert sock.getpeername() == listener.getsockname()
+
+
 def test_sock_connect_resolves_names(loop, listener):
     port = listener.getsockname()[1]
 

@@ -8,9 +8,12 @@ import gc
 import inspect
 import os
 import socket
+import subprocess
 import weakref
 
 import pytest
+
+from tests.programs import PYTHON, environment
 
 
 @pytest.fixture
@@ -468,3 +471,154 @@ def test_a_closed_loop_waits_for_nothing(our_loop, pair):
 
     with pytest.raises(RuntimeError, match=r'^Event loop is closed$'):
         our_loop.sock_recv(pair[0], 1).send(None)
+
+
+INTERRUPTED = """
+import asyncio, os, signal, socket, sys, uvloop_core
+
+lost = 0
+
+
+def interrupt(*_):
+    raise KeyboardInterrupt
+
+
+def count(unraisable):
+    global lost
+    lost += 1
+
+
+async def send(loop, sock):
+    while True:
+        await loop.sock_sendall(sock, bytes(100_000))
+
+
+async def receive(loop, sock):
+    while True:
+        await loop.sock_recv(sock, 1_000_000)
+
+
+make = {'asyncio': asyncio, 'uvloop_core': uvloop_core}[sys.argv[1]]
+signal.signal(signal.SIGVTALRM, interrupt)
+sys.unraisablehook = count
+raised = 0
+for number in range(50):
+    loop = make.new_event_loop()
+    near, far = socket.socketpair()
+    near.setblocking(False)
+    far.setblocking(False)
+    tasks = [
+        loop.create_task(send(loop, near)),
+        loop.create_task(receive(loop, far)),
+    ]
+    loop.call_later(10, loop.stop)
+    signal.setitimer(signal.ITIMER_VIRTUAL, 0.002 + number * 1e-5)
+    try:
+        loop.run_forever()
+    except KeyboardInterrupt:
+        raised += 1
+    asyncio._set_running_loop(None)
+print(raised, lost, flush=True)
+os._exit(0)  # what a round has left behind is not the question
+"""
+
+
+@pytest.mark.parametrize('name', ['asyncio', 'uvloop_core'])
+def test_what_a_signal_handler_raises_is_not_lost(name):
+    done = subprocess.run(
+        [*PYTHON, '-c', INTERRUPTED, name],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=50,
+        check=True,
+    )
+
+    # One or two may meet a finalizer, whichever loop it is.
+    raised, lost = map(int, done.stdout.split())
+    assert (raised >= 45, lost <= 5) == (True, True)
+
+
+def test_a_socket_that_is_closed_meanwhile_closes_with_the_wait(
+    our_loop, pair
+):
+    near, _ = pair
+
+    async def main():
+        task = await waiting(our_loop, our_loop.sock_recv(near, 1))
+        near.close()
+        assert near.fileno() >= 0  # put off
+        task.cancel()
+        await asyncio.wait([task])
+
+    our_loop.run_until_complete(main())
+    assert near.fileno() == -1
+
+
+def test_what_a_task_waits_for_is_asyncios_future_to_isinstance(loop, pair):
+    near, far = pair
+
+    async def main():
+        task = await waiting(loop, loop.sock_recv(near, 10))
+        assert isinstance(task._fut_waiter, asyncio.Future)
+        far.send(b'data')
+        while not task._fut_waiter.done():
+            await asyncio.sleep(0)
+        assert task._fut_waiter.exception() is None
+        return await task
+
+    assert loop.run_until_complete(main()) == b'data'
+
+
+def test_data_that_is_sent_is_not_locked_any_more(loop, pair):
+    near, far = pair
+    data = bytearray(4_000_000)
+
+    async def receive():
+        size = 0
+        while size < 4_000_000:
+            size += len(await loop.sock_recv(far, 1 << 20))
+
+    async def main():
+        receiving = loop.create_task(receive())
+        await loop.sock_sendall(near, data)
+        data.clear()
+        await receiving
+
+    loop.run_until_complete(main())
+    assert data == b''
+
+
+def test_data_whose_sending_is_cancelled_is_not_locked_any_more(loop, pair):
+    near, _ = pair
+    data = bytearray(4_000_000)
+
+    async def send():
+        try:
+            await loop.sock_sendall(near, data)
+        except asyncio.CancelledError:
+            data.clear()
+
+    async def main():
+        task = await waiting(loop, send())
+        task.cancel()
+        await task
+
+    loop.run_until_complete(main())
+    assert data == b''
+
+
+def test_a_loop_that_never_ran_is_collected_with_what_waits_on_it(pair):
+    from uvloop_core import Loop
+
+    loop = Loop()
+    reference = weakref.ref(loop)
+    coroutine = loop.sock_recv(pair[0], 10)
+    future = coroutine.send(None)
+    future.add_done_callback(lambda _, coroutine=coroutine: None)
+
+    del loop, coroutine, future
+    with pytest.warns(ResourceWarning):
+        gc.collect()
+
+    assert reference() is None

@@ -2,9 +2,8 @@
 
 #include <errno.h>
 
-/* sock._io_refs += change: only socket.socket has it; 0 or -1. */
-static int
-count_user(State *st, PyObject *sock, long change)
+int
+endpoint_count_user(State *st, PyObject *sock, long change)
 {
     PyObject *count = NULL;
     PyObject *changed = NULL;
@@ -20,7 +19,7 @@ count_user(State *st, PyObject *sock, long change)
     }
     Py_XDECREF(changed);
     Py_DECREF(count);
-    return err;
+    return err < 0 ? -1 : 1;
 }
 
 int
@@ -58,7 +57,7 @@ endpoint_adopt(Endpoint *endpoint, State *st, PyObject *sock)
     }
     /* Now: once the peer has reset the connection it cannot be asked. */
     (void)addr_get_peer(fd, &endpoint->peer); /* size 0 says that it failed */
-    if (count_user(st, sock, 1) < 0) {
+    if (endpoint_count_user(st, sock, 1) < 0) {
         return -1;
     }
     endpoint->fd = fd;
@@ -71,7 +70,8 @@ endpoint_disown(Endpoint *endpoint, State *st)
 {
     PyObject *exc = PyErr_GetRaisedException();
 
-    if (endpoint->sock != NULL && count_user(st, endpoint->sock, -1) < 0) {
+    if (endpoint->sock != NULL &&
+        endpoint_count_user(st, endpoint->sock, -1) < 0) {
         PyErr_Clear(); /* the exception that brought us here matters more */
     }
     Py_CLEAR(endpoint->sock);

@@ -24,6 +24,10 @@ typedef struct {
  * Python code. */
 int endpoint_fileno(State *st, PyObject *file);
 
+/* sock._io_refs += change, without Python code: 1, or 0 if it has none (only
+ * socket.socket has), or -1. While there are users close() is put off. */
+int endpoint_count_user(State *st, PyObject *sock, long change);
+
 /* Take over the connected Python socket: 0, or -1 with OSError (closed, no
  * socket at all). Counts itself among its users (_io_refs), so that the
  * caller's sock.close() leaves the fd alone while the transport has it. */

@@ -162,6 +162,16 @@ enter_fatal(Border *border)
     }
 }
 
+void
+enter_fatal_inside(Border *border)
+{
+    PyObject *entered = border->context;
+
+    border->context = NULL;
+    enter_fatal(border);
+    border->context = entered;
+}
+
 /* dict[key] = value where value is not NULL; 0 or -1. */
 static int
 put(State *st, PyObject *dict, NameIndex key, PyObject *value)

@@ -114,4 +114,7 @@ int enter_settle(Border *border, PyObject *future, PyObject *exc);
 /* Make the pending exception the one that run_forever raises. */
 void enter_fatal(Border *border);
 
+/* The same inside of a callback, whose context stays entered. */
+void enter_fatal_inside(Border *border);
+
 #endif

@@ -184,6 +184,7 @@ reserve(Poll *poll, int fd)
     size_t size = poll->allocated == 0 ? 64 : poll->allocated;
     UserFd *fds = poll->fds;
 
+    assert(fd >= 0);
     if ((size_t)fd < poll->allocated) {
         return true;
     }

@@ -18,8 +18,8 @@ get(State *st, PyObject *object, NameIndex name)
     return value;
 }
 
-/* Whether a method is the function of asyncio.streams that it was when that
- * was imported: replaced neither since then nor before. */
+/* Whether a method is its own and the function of asyncio.streams that it was
+ * when that was imported: replaced neither since then nor before. */
 static bool
 is_own(State *st, PyObject *object, NameIndex name, ObjectIndex function)
 {
@@ -30,6 +30,7 @@ is_own(State *st, PyObject *object, NameIndex name, ObjectIndex function)
         PyObject *found = PyMethod_GET_FUNCTION(method);
 
         own =
+            PyMethod_GET_SELF(method) == object &&
             found == st->objects[function] && PyFunction_Check(found) &&
             PyFunction_GET_GLOBALS(found) == st->objects[OBJECT_STREAMS_NAMES];
     }

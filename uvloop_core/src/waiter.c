@@ -4,50 +4,56 @@
 
 /* ---- the hold of the socket ---- */
 
-/* Only socket.socket counts its users; 0 or -1. */
 static int
 hold(Waiter *waiter)
 {
-    PyObject *const *names = waiter->loop->st->names;
-    PyObject *users = NULL;
-    PyObject *more = NULL;
-    int err =
-        PyObject_GetOptionalAttr(waiter->sock, names[NAME_io_refs], &users);
+    int counted = endpoint_count_user(waiter->loop->st, waiter->sock, 1);
 
-    if (err > 0 && PyLong_Check(users)) {
-        more = PyLong_FromLong(PyLong_AsLong(users) + 1);
-        err = more == NULL
-                  ? -1
-                  : PyObject_SetAttr(waiter->sock, names[NAME_io_refs], more);
-        waiter->holds = err == 0;
-    }
-    Py_XDECREF(more);
-    Py_XDECREF(users);
-    return err < 0 ? -1 : 0;
+    waiter->holds = counted > 0;
+    return counted < 0 ? -1 : 0;
 }
 
-/* Undo that; a close() that was put off is made up for. Keeps a pending
- * exception. */
+/* A close() that was put off is made up for; 0 or -1. */
+static int
+close_if_asked(Waiter *waiter)
+{
+    PyObject *const *names = waiter->loop->st->names;
+    PyObject *closed = PyObject_GetAttr(waiter->sock, names[NAME_closed]);
+    int is_closed = closed == NULL ? -1 : PyObject_IsTrue(closed);
+    PyObject *result = NULL;
+
+    Py_XDECREF(closed);
+    if (is_closed <= 0) {
+        return is_closed;
+    }
+    result = PyObject_CallMethodNoArgs(waiter->sock, names[NAME_close]);
+    Py_XDECREF(result);
+    return result == NULL ? -1 : 0;
+}
+
+/* Undo hold(). No Python code is run for it, but of a socket that was closed
+ * meanwhile: the first such code would be where a signal is handled, and what
+ * that raises would be lost with us. */
 static void
 let_go(Waiter *waiter)
 {
-    PyObject *exc = NULL;
-    PyObject *result = NULL;
+    Border *border = &waiter->loop->border;
 
     if (!waiter->holds) {
         return;
     }
     waiter->holds = false;
-    exc = PyErr_GetRaisedException();
-    result = PyObject_CallMethodNoArgs(
-        waiter->sock, waiter->loop->st->names[NAME_decref_socketios]);
-    if (result == NULL) {
-        PyErr_WriteUnraisable(waiter->sock); /* its fd was closed before */
+    if (endpoint_count_user(waiter->loop->st, waiter->sock, -1) >= 0 &&
+        close_if_asked(waiter) == 0) {
+        return;
     }
-    Py_XDECREF(result);
-    if (exc != NULL) {
-        PyErr_SetRaisedException(exc);
+    if (border_is_running(border) &&
+        (PyErr_ExceptionMatches(PyExc_KeyboardInterrupt) ||
+         PyErr_ExceptionMatches(PyExc_SystemExit))) {
+        enter_fatal_inside(border);
+        return;
     }
+    PyErr_WriteUnraisable(waiter->sock); /* its fd was closed before */
 }
 
 /* ---- the loop's list ---- */
@@ -82,15 +88,18 @@ link_out(Waiter *waiter)
 
 /* ---- the end ---- */
 
-/* Give up the fd and the socket. May run Python code. */
+/* Give up the fd, the socket and the data. Keeps a pending exception. May run
+ * Python code. */
 static void
 give_up(Waiter *waiter)
 {
     Callback *watcher = waiter->watcher;
+    PyObject *pending = NULL;
 
     if (watcher == NULL) {
         return;
     }
+    pending = PyErr_GetRaisedException();
     waiter->watcher = NULL;
     link_out(waiter);
     /* If it is cancelled, another reader or writer has taken its place. */
@@ -98,7 +107,12 @@ give_up(Waiter *waiter)
         loop_unwatch(waiter->loop, waiter->fd, waiter->kind);
     }
     Py_DECREF(watcher);
+    PyBuffer_Release(&waiter->data);
+    Py_CLEAR(waiter->arg);
     let_go(waiter);
+    if (pending != NULL) {
+        PyErr_SetRaisedException(pending);
+    }
 }
 
 /* The same for an entry point; 0, or -1 with RuntimeError. */
@@ -143,9 +157,11 @@ tell(Waiter *waiter)
 static int
 try_again(Waiter *waiter)
 {
+    PyObject *arg = Py_XNewRef(waiter->arg); /* the call may cancel us */
     PyObject *result = NULL;
     int outcome = waiter->call(waiter, &result);
 
+    Py_XDECREF(arg);
     if (outcome < 0 && (PyErr_ExceptionMatches(PyExc_KeyboardInterrupt) ||
                         PyErr_ExceptionMatches(PyExc_SystemExit))) {
         return -1;
@@ -183,8 +199,13 @@ ready_meth(PyObject *self, PyObject *Py_UNUSED(ignored))
     }
     else if (waiter->watcher != NULL &&
              !callback_is_cancelled(waiter->watcher)) {
+        PyObject *pending = PyErr_GetRaisedException();
+
         err =
             poll_watch(&loop->poll, waiter->fd, waiter->kind, waiter->watcher);
+        if (pending != NULL) {
+            PyErr_SetRaisedException(pending); /* in the place of another */
+        }
     }
     if (outcome < 0 || err < 0) {
         return NULL;
@@ -237,6 +258,9 @@ waiter_start(Waiter *waiter, int fd)
     err = hold(waiter);
     if (err < 0) {
         give_up(waiter);
+    }
+    else if (!border_is_running(&loop->border)) {
+        callback_settle(watcher);
     }
     return err;
 }
@@ -394,11 +418,37 @@ add_done_callback_meth(PyObject *self,
     waiter->context = found[1] == NULL || found[1] == Py_None
                           ? PyContext_CopyCurrent()
                           : Py_NewRef(found[1]);
-    if (waiter->context == NULL ||
-        (waiter->state != WAITER_PENDING && tell(waiter) < 0)) {
+    if (waiter->context == NULL) {
+        Py_CLEAR(waiter->callback);
+        return NULL;
+    }
+    if (waiter->state != WAITER_PENDING && tell(waiter) < 0) {
         return NULL;
     }
     Py_RETURN_NONE;
+}
+
+PyDoc_STRVAR(remove_done_callback_doc,
+             "remove_done_callback($self, callback, /)\n--\n\n"
+             "Have it called no more; how many there were.");
+
+static PyObject *
+remove_done_callback_meth(PyObject *self, PyObject *callback)
+{
+    Waiter *waiter = CAST(Waiter, self);
+    int same =
+        waiter->callback == NULL
+            ? 0
+            : PyObject_RichCompareBool(waiter->callback, callback, Py_EQ);
+
+    if (same < 0) {
+        return NULL;
+    }
+    if (same > 0) {
+        Py_CLEAR(waiter->callback);
+        Py_CLEAR(waiter->context);
+    }
+    return PyLong_FromLong(same);
 }
 
 PyDoc_STRVAR(cancel_doc,
@@ -453,6 +503,27 @@ result_meth(PyObject *self, PyObject *Py_UNUSED(ignored))
         return NULL;
     }
     return outcome_of(waiter);
+}
+
+PyDoc_STRVAR(exception_doc,
+             "exception($self, /)\n--\n\n"
+             "What the call raised, or None; raises CancelledError.");
+
+static PyObject *
+exception_meth(PyObject *self, PyObject *Py_UNUSED(ignored))
+{
+    Waiter *waiter = CAST(Waiter, self);
+
+    if (waiter->state == WAITER_PENDING) {
+        PyErr_SetString(waiter->loop->st->objects[OBJECT_INVALID_STATE],
+                        "Exception is not set.");
+        return NULL;
+    }
+    if (waiter->state == WAITER_CANCELLED) {
+        raise_cancelled(waiter);
+        return NULL;
+    }
+    return Py_NewRef(waiter->error == NULL ? Py_None : waiter->error);
 }
 
 PyDoc_STRVAR(done_doc, "done($self, /)\n--\n\nWhether it is over.");
@@ -560,6 +631,11 @@ static PyMethodDef methods[] = {
      METH_FASTCALL | METH_KEYWORDS,
      add_done_callback_doc},
     {"cancel", METHOD(cancel_meth), METH_FASTCALL | METH_KEYWORDS, cancel_doc},
+    {"exception", exception_meth, METH_NOARGS, exception_doc},
+    {"remove_done_callback",
+     remove_done_callback_meth,
+     METH_O,
+     remove_done_callback_doc},
     {"result", result_meth, METH_NOARGS, result_doc},
     {"done", done_meth, METH_NOARGS, done_doc},
     {"cancelled", cancelled_meth, METH_NOARGS, cancelled_doc},
@@ -578,6 +654,19 @@ static PyMemberDef members[] = {
     {NULL, 0, 0, 0, NULL},
 };
 
+/* To isinstance() it is a future, too: who looks at what a task waits for, as
+ * anyio does before it cancels, asks by that. */
+static PyObject *
+class_get(PyObject *self, void *Py_UNUSED(closure))
+{
+    return Py_NewRef(CAST(Waiter, self)->loop->st->objects[OBJECT_FUTURE]);
+}
+
+static PyGetSetDef getset[] = {
+    {"__class__", class_get, NULL, NULL, NULL},
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
 PyDoc_STRVAR(waiter_doc, "What a sock_* call awaits: to a task, a future.");
 
 static PyType_Slot slots[] = {
@@ -593,6 +682,7 @@ static PyType_Slot slots[] = {
     {Py_tp_dealloc, waiter_tp_dealloc},
     {Py_tp_methods, methods},
     {Py_tp_members, members},
+    {Py_tp_getset, getset},
     {0, NULL},
 };
 

@@ -9,6 +9,7 @@
 #ifndef UVLOOP_CORE_WAITER_H
 #define UVLOOP_CORE_WAITER_H
 
+#include "endpoint.h"
 #include "loop.h"
 
 typedef struct Waiter Waiter;
