@@ -10,6 +10,7 @@ import os
 import socket
 import subprocess
 import weakref
+from unittest import mock
 
 import pytest
 
@@ -568,6 +569,22 @@ def test_what_a_task_waits_for_is_asyncios_future_to_isinstance(loop, pair):
         return await task
 
     assert loop.run_until_complete(main()) == b'data'
+
+
+def test_what_looks_like_a_socket_is_waited_for(loop, pair):
+    near, far = pair
+    copy = mock.Mock(near)
+    copy.gettimeout = near.gettimeout
+    copy.fileno = near.fileno
+    copy.recv.configure_mock(side_effect=BlockingIOError)
+
+    async def main():
+        task = await waiting(loop, loop.sock_recv(copy, 4))
+        copy.recv = near.recv
+        far.send(b'spam')
+        return await task
+
+    assert loop.run_until_complete(main()) == b'spam'
 
 
 def test_data_that_is_sent_is_not_locked_any_more(loop, pair):

@@ -12,6 +12,10 @@ endpoint_count_user(State *st, PyObject *sock, long change)
     if (err <= 0) {
         return err;
     }
+    if (!PyLong_Check(count)) {
+        Py_DECREF(count);
+        return 0; /* it only looks like a socket */
+    }
     err = -1;
     changed = PyLong_FromLong(PyLong_AsLong(count) + change);
     if (changed != NULL && !PyErr_Occurred()) {
