@@ -111,7 +111,9 @@ receive_bytes(Loop *loop, int fd, size_t size, PyObject **result)
     }
     count = recv(fd, PyBytes_AS_STRING(bytes), size, MSG_DONTWAIT);
     err = errno;
-    if (count > COPIED_BYTES) {
+    /* What is cut short by far is copied, too: malloc would map and unmap the
+     * whole of it for each message. */
+    if (count > COPIED_BYTES && (size_t)count > size / 2) {
         *result = bytes;
         return bytes_shrink(result, count) < 0 ? -1 : 1;
     }
