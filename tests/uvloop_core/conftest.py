@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -98,3 +99,13 @@ def our_loop(
 ) -> Iterator[asyncio.AbstractEventLoop]:
     """Ours alone, for what asyncio does not have or does not promise."""
     yield from make('uvloop_core', request.param, reports)
+
+
+@pytest.fixture
+def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
+    """Two sockets that are connected; neither blocks."""
+    left, right = socket.socketpair()
+    left.setblocking(False)
+    right.setblocking(False)
+    with left, right:
+        yield left, right

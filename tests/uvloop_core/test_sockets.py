@@ -13,15 +13,6 @@ import pytest
 
 
 @pytest.fixture
-def pair():
-    left, right = socket.socketpair()
-    left.setblocking(False)
-    right.setblocking(False)
-    with left, right:
-        yield left, right
-
-
-@pytest.fixture
 def listener():
     with socket.socket() as sock:
         sock.bind(('127.0.0.1', 0))

@@ -17,15 +17,6 @@ import pytest
 from tests.programs import PYTHON, environment
 
 
-@pytest.fixture
-def pair():
-    left, right = socket.socketpair()
-    left.setblocking(False)
-    right.setblocking(False)
-    with left, right:
-        yield left, right
-
-
 async def waiting(loop, coroutine) -> asyncio.Task:
     """The task of a call that waits by now."""
     task = loop.create_task(coroutine)
