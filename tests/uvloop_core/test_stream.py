@@ -465,9 +465,10 @@ def test_writelines_with_something_else_sends_nothing(loop):
         assert peer.recv(10) == b'c'
 
 
-def test_writelines_of_a_generator(loop):
+@pytest.mark.parametrize('collect', [list, tuple, iter, dict.fromkeys])
+def test_writelines_of_any_iterable(loop, collect):
     with peer_of(loop) as (transport, _, peer):
-        transport.writelines(bytes([n]) for n in b'abc')
+        transport.writelines(collect([b'a', b'b', b'c']))
         transport.writelines([])
 
         assert peer.recv(10) == b'abc'

@@ -188,6 +188,17 @@ def test_nothing_else_is_written(loop, connect):
     loop.run_until_complete(main())
 
 
+@pytest.mark.parametrize('collect', [list, tuple, iter, dict.fromkeys])
+def test_writelines_of_any_iterable(loop, connect, collect):
+    async def main():
+        async with connect() as (transport, _, peer):
+            transport.writelines(collect([b'two', b'lines']))
+
+            assert await peer.read(8) == b'twolines'
+
+    loop.run_until_complete(main())
+
+
 def test_lines_share_a_record(our_loop, connect, version):
     async def main():
         async with connect() as (transport, _, peer):

@@ -242,7 +242,7 @@ write_meth(PyObject *self, PyObject *data)
 }
 
 /* The lines as one bytes object: several records share what one would take
- * each. New reference, or NULL. */
+ * each. New reference, or NULL. A tuple is one argument, too: hence "(O)". */
 static PyObject *
 join_lines(PyObject *lines)
 {
@@ -250,7 +250,7 @@ join_lines(PyObject *lines)
     PyObject *joined = NULL;
 
     if (empty != NULL) {
-        joined = PyObject_CallMethod(empty, "join", "O", lines);
+        joined = PyObject_CallMethod(empty, "join", "(O)", lines);
         Py_DECREF(empty);
     }
     return joined;
