@@ -419,7 +419,8 @@ def all_of_them(place, seed, calls, wrong):
         try:
             call(place)
         except RuntimeError:
-            if name in ALLOWED:
+            # If its first read is over already, its next step is refused.
+            if name in ALLOWED and name != 'loop.sock_sendfile':
                 wrong.append(name)
         else:
             if name in REFUSED:
