@@ -214,6 +214,15 @@ bytes_recycle(PyObject *bytes, Py_ssize_t size)
     PyBytes_AS_STRING(bytes)[size] = '\0';
 }
 
+/* type_version: another number after each change of a class or its bases; 0
+ * until an attribute is looked up. There is no public name for it: a watcher
+ * (gh-91051, 3.12) would have to be told of each change by a call. */
+static inline unsigned int
+type_version(PyTypeObject *type)
+{
+    return type->tp_version_tag;
+}
+
 /* Claim: held by at most one thread at a time, and not twice by that one.
  * Atomic where threads run in parallel; with the GIL (which switches threads
  * in none of the functions) a test and a store. Free-threading (PEP 703)

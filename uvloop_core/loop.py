@@ -26,6 +26,7 @@ from ._core import (
     UDPTransport,
     UnixTransport,
     WriteUnixTransport,
+    set_stream_reader,
     sock_abandon,
 )
 from .base import debug_by_default, logger
@@ -36,12 +37,15 @@ from .report import ReportMixin
 from .sendfile import SendfileMixin
 from .serve import Server
 from .signals import SignalsMixin
+from .streams import StreamReader
 from .subprocess import SubprocessMixin
 from .unix import UnixMixin
 
 # Under uvloop's names, which has all of them in its module `loop`.
 UVFSEvent = FSEvent
 PseudoSocket = TransportSocket
+
+set_stream_reader(StreamReader)
 
 __all__ = [
     'FileSystemEvent',

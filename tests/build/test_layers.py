@@ -30,7 +30,7 @@ LAYERS = {
         'state errors forks',
         'enter addr cork literal task',
         'handle req callback reader',
-        'ready timers inbox poll loop run',
+        'ready timers inbox poll loop run reading',
         'server endpoint transport datagrams',
         'waiter',
         'sockets',

@@ -4,6 +4,7 @@
 #include "kinds.h"
 #include "literal.h"
 #include "loop.h"
+#include "reading.h"
 #include "sockets.h"
 #include "waiter.h"
 #include "tls.h"
@@ -18,6 +19,7 @@ static const Register registers[] = {
     literal_register,
     loop_register,
     waiter_register,
+    reading_register,
     sockets_register,
     server_register,
     listener_register,

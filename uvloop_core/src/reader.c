@@ -1,10 +1,30 @@
-/* A reader is asyncio's own Python object, and stays it: only the Python code
- * that fills it is passed over, five frames for each read. So nothing about it
- * is remembered from one read to the next. Whatever is not as usual is left to
- * that code: the reader has ended or is collected, the pause above its limit,
- * a subclass, and methods that somebody has replaced.
+/* A reader is as Python code left it: nothing about it is remembered from one
+ * read to the next. Whatever is not as usual is left to asyncio's code: the
+ * reader has ended or is collected, the pause above its limit, a subclass, and
+ * methods that somebody has replaced.
+ *
+ * CPython gives an object whose class is changed an ordinary dict, and is slow
+ * with its attributes from then on. So they are looked up in that dict here.
  */
 #include "reader.h"
+
+/* What __init__ gives a reader, unless the loop is in debug mode. */
+#define USUAL_ATTRIBUTES 8
+
+/* The methods that are stood in for, and those that they call. */
+static const NameIndex methods[] = {
+    NAME_feed_data,
+    NAME_reader_maybe_resume,
+    NAME_reader_wait_for_data,
+    NAME_reader_wakeup,
+    NAME_read,
+    NAME_readexactly,
+    NAME_readline,
+    NAME_readuntil,
+};
+
+/* As many of them our class inherits. */
+#define INHERITED 4
 
 /* New reference; NULL without an exception. */
 static PyObject *
@@ -18,24 +38,127 @@ get(State *st, PyObject *object, NameIndex name)
     return value;
 }
 
-/* Whether a method is its own and the function of asyncio.streams that it was
- * when that was imported: replaced neither since then nor before. */
-static bool
-is_own(State *st, PyObject *object, NameIndex name, ObjectIndex function)
+PyObject *
+reader_get(State *st, PyObject *attributes, NameIndex name)
 {
-    PyObject *method = get(st, object, name);
+    PyObject *value = NULL;
+
+    if (PyDict_GetItemRef(attributes, st->names[name], &value) < 0) {
+        PyErr_Clear(); /* asyncio's code meets it, too */
+    }
+    return value;
+}
+
+/* Whether a function is one of asyncio.streams, not another one's. */
+static bool
+is_of_streams(State *st, PyObject *function)
+{
+    return PyFunction_Check(function) && PyFunction_GET_GLOBALS(function) ==
+                                             st->objects[OBJECT_STREAMS_NAMES];
+}
+
+/* Whether the protocol's data_received is its own and what it was when that
+ * was imported: replaced neither since then nor before. */
+static bool
+receives_itself(State *st, PyObject *protocol)
+{
+    PyObject *method = get(st, protocol, NAME_data_received);
     bool own = false;
 
     if (method != NULL && PyMethod_Check(method)) {
         PyObject *found = PyMethod_GET_FUNCTION(method);
 
-        own =
-            PyMethod_GET_SELF(method) == object &&
-            found == st->objects[function] && PyFunction_Check(found) &&
-            PyFunction_GET_GLOBALS(found) == st->objects[OBJECT_STREAMS_NAMES];
+        own = PyMethod_GET_SELF(method) == protocol &&
+              found == st->objects[OBJECT_STREAM_DATA_RECEIVED] &&
+              is_of_streams(st, found);
     }
     Py_XDECREF(method);
     return own;
+}
+
+/* Whether so many of the methods that a class has are asyncio's own. */
+static bool
+has_own_methods(State *st, PyTypeObject *type, size_t count)
+{
+    bool own = true;
+
+    for (size_t i = 0; own && i < count; i++) {
+        PyObject *function = get(st, (PyObject *)type, methods[i]);
+
+        own = function != NULL && is_of_streams(st, function);
+        Py_XDECREF(function);
+    }
+    return own;
+}
+
+/* Whether no method is replaced, in asyncio's class or in ours. */
+static bool
+is_class_usual(State *st)
+{
+    PyTypeObject *ours = st->types[TYPE_STREAM_READER];
+    PyTypeObject *base = (PyTypeObject *)st->objects[OBJECT_STREAM_READER];
+    unsigned int version = type_version(ours);
+
+    if (version != 0 && version == st->reader_version) {
+        return true;
+    }
+    if (!has_own_methods(st, base, ARRAY_LEN(methods)) ||
+        !has_own_methods(st, ours, INHERITED)) {
+        return false;
+    }
+    st->reader_version = type_version(ours);
+    return true;
+}
+
+/* Whether no attribute of a reader hides a method. */
+static bool
+is_usual(State *st, PyObject *attributes)
+{
+    bool usual = true;
+
+    if (PyDict_GET_SIZE(attributes) == USUAL_ATTRIBUTES) {
+        return true;
+    }
+    for (size_t i = 0; usual && i < ARRAY_LEN(methods); i++) {
+        PyObject *hiding = reader_get(st, attributes, methods[i]);
+
+        usual = hiding == NULL;
+        Py_XDECREF(hiding);
+    }
+    return usual;
+}
+
+PyObject *
+reader_open(State *st, PyObject *reader)
+{
+    PyObject *attributes = NULL;
+
+    if (!Py_IS_TYPE(reader, st->types[TYPE_STREAM_READER]) ||
+        !is_class_usual(st)) {
+        return NULL;
+    }
+    attributes = PyObject_GenericGetDict(reader, NULL);
+    if (attributes == NULL) {
+        PyErr_Clear(); /* no memory: asyncio's code will say so */
+    }
+    else if (!is_usual(st, attributes)) {
+        Py_CLEAR(attributes);
+    }
+    return attributes;
+}
+
+/* Make a reader of asyncio's own class one of ours. */
+static void
+adopt(State *st, PyObject *reader)
+{
+    PyObject *ours = (PyObject *)st->types[TYPE_STREAM_READER];
+
+    if (Py_IS_TYPE(reader,
+                   (PyTypeObject *)st->objects[OBJECT_STREAM_READER]) &&
+        is_class_usual(st) &&
+        PyObject_SetAttr(reader, st->names[NAME_class], ours) < 0) {
+        PyErr_Clear(); /* it stays as it is */
+    }
 }
 
 /* The reader of a protocol: new reference, or NULL without an exception. */
@@ -45,8 +168,7 @@ find_reader(State *st, PyObject *protocol)
     PyObject *ref = NULL;
     PyObject *reader = NULL;
 
-    if (!is_own(
-            st, protocol, NAME_data_received, OBJECT_STREAM_DATA_RECEIVED)) {
+    if (!receives_itself(st, protocol)) {
         return NULL;
     }
     ref = get(st, protocol, NAME_stream_reader_wr);
@@ -54,39 +176,41 @@ find_reader(State *st, PyObject *protocol)
         (void)PyWeakref_GetRef(ref, &reader); /* no error: it is one */
     }
     Py_XDECREF(ref);
-    if (reader != NULL &&
-        (!Py_IS_TYPE(reader,
-                     (PyTypeObject *)st->objects[OBJECT_STREAM_READER]) ||
-         !is_own(st, reader, NAME_feed_data, OBJECT_STREAM_FEED_DATA))) {
-        Py_CLEAR(reader);
-    }
     return reader;
 }
 
-/* Whether a reader with so many bytes pauses its transport. */
+Py_ssize_t
+reader_size(PyObject *number)
+{
+    Py_ssize_t size = 0;
+
+    if (number == NULL || !PyLong_CheckExact(number)) {
+        return 0;
+    }
+    size = PyLong_AsSsize_t(number);
+    if (size == -1 && PyErr_Occurred()) {
+        PyErr_Clear(); /* it is huge */
+    }
+    return size < 0 ? 0 : size;
+}
+
+/* Whether a reader with so many bytes pauses its transport, or may. */
 static bool
 is_over(PyObject *limit, Py_ssize_t size)
 {
-    Py_ssize_t half = 0;
+    Py_ssize_t half = reader_size(limit);
 
-    if (limit == NULL || !PyLong_CheckExact(limit)) {
-        return true; /* asyncio's code knows */
-    }
-    half = PyLong_AsSsize_t(limit);
-    if (half == -1 && PyErr_Occurred()) {
-        PyErr_Clear(); /* it is huge: the same */
-    }
-    return half < 0 || size - half > half;
+    return size - half > half;
 }
 
 /* The buffer of a reader that has not ended, if the data does not make it
  * pause: new reference, or NULL without an exception. */
 static PyObject *
-find_buffer(State *st, PyObject *reader, size_t size)
+find_buffer(State *st, PyObject *attributes, size_t size)
 {
-    PyObject *eof = get(st, reader, NAME_reader_eof);
-    PyObject *limit = get(st, reader, NAME_reader_limit);
-    PyObject *buffer = get(st, reader, NAME_reader_buffer);
+    PyObject *eof = reader_get(st, attributes, NAME_reader_eof);
+    PyObject *limit = reader_get(st, attributes, NAME_reader_limit);
+    PyObject *buffer = reader_get(st, attributes, NAME_reader_buffer);
 
     if (buffer != NULL &&
         (eof != Py_False || !PyByteArray_CheckExact(buffer) ||
@@ -101,9 +225,9 @@ find_buffer(State *st, PyObject *reader, size_t size)
 /* Who waits for data, a future, or None: new reference, or NULL without an
  * exception. */
 static PyObject *
-find_waiter(State *st, PyObject *reader)
+find_waiter(State *st, PyObject *attributes)
 {
-    PyObject *waiter = get(st, reader, NAME_reader_waiter);
+    PyObject *waiter = reader_get(st, attributes, NAME_reader_waiter);
 
     if (waiter != NULL && waiter != Py_None &&
         !Py_IS_TYPE(waiter, (PyTypeObject *)st->objects[OBJECT_FUTURE])) {
@@ -151,7 +275,7 @@ was_cancelled(State *st, PyObject *future)
 
 /* 0, or -1 with an exception. */
 static int
-wake(Border *border, PyObject *context, PyObject *reader, PyObject *waiter)
+wake(Border *border, PyObject *context, PyObject *attributes, PyObject *waiter)
 {
     State *st = border->st;
     PyObject *args[2] = {waiter, Py_None};
@@ -160,13 +284,37 @@ wake(Border *border, PyObject *context, PyObject *reader, PyObject *waiter)
     if (waiter == Py_None) {
         return 0;
     }
-    if (PyObject_SetAttr(reader, st->names[NAME_reader_waiter], Py_None) < 0) {
+    if (reader_set(st, attributes, NAME_reader_waiter, Py_None) < 0) {
         return -1;
     }
     result =
         enter_method(border, context, st->names[NAME_set_result], args, 2);
     Py_XDECREF(result);
     return result != NULL || was_cancelled(st, waiter) ? 0 : -1;
+}
+
+/* What reader_feed() does, given the reader's attributes. */
+static int
+feed(Border *border,
+     PyObject *context,
+     PyObject *attributes,
+     const char *data,
+     size_t size)
+{
+    State *st = border->st;
+    PyObject *buffer = find_buffer(st, attributes, size);
+    PyObject *waiter = find_waiter(st, attributes);
+    int fed = 0;
+
+    if (buffer != NULL && waiter != NULL) {
+        fed = append(buffer, data, size) < 0 ||
+                      wake(border, context, attributes, waiter) < 0
+                  ? -1
+                  : 1;
+    }
+    Py_XDECREF(waiter);
+    Py_XDECREF(buffer);
+    return fed;
 }
 
 int
@@ -178,23 +326,17 @@ reader_feed(Border *border,
 {
     State *st = border->st;
     PyObject *reader = find_reader(st, protocol);
-    PyObject *buffer = NULL;
-    PyObject *waiter = NULL;
+    PyObject *attributes = NULL;
     int fed = 0;
 
-    if (reader == NULL) {
-        return 0;
+    if (reader != NULL) {
+        adopt(st, reader);
+        attributes = reader_open(st, reader);
     }
-    buffer = find_buffer(st, reader, size);
-    waiter = find_waiter(st, reader);
-    if (buffer != NULL && waiter != NULL) {
-        fed = append(buffer, data, size) < 0 ||
-                      wake(border, context, reader, waiter) < 0
-                  ? -1
-                  : 1;
+    if (attributes != NULL) {
+        fed = feed(border, context, attributes, data, size);
+        Py_DECREF(attributes);
     }
-    Py_XDECREF(waiter);
-    Py_XDECREF(buffer);
-    Py_DECREF(reader);
+    Py_XDECREF(reader);
     return fed;
 }

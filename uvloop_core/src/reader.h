@@ -1,6 +1,8 @@
-/* reader.h - asyncio's StreamReader, fed without Python code: what
- * StreamReaderProtocol.data_received and StreamReader.feed_data do, where
- * both are asyncio's own and all is as usual.
+/* reader.h - asyncio's StreamReader without Python code. A reader that gets
+ * its first data becomes one of uvloop_core.streams.StreamReader: that has
+ * asyncio's attributes and methods, but its coroutines read by reading.c, and
+ * it is fed here: what StreamReaderProtocol.data_received and feed_data do,
+ * where both are asyncio's own and all is as usual.
  */
 #ifndef UVLOOP_CORE_READER_H
 #define UVLOOP_CORE_READER_H
@@ -25,5 +27,23 @@ int reader_feed(Border *border,
                 PyObject *protocol,
                 const char *data,
                 size_t size);
+
+/* The attributes of a reader of that class: a new reference to its dict. NULL
+ * without an exception if it is none, or if a method is replaced, of a class
+ * or of this one: then asyncio's code is to run. */
+PyObject *reader_open(State *st, PyObject *reader);
+
+/* New reference; NULL without an exception. */
+PyObject *reader_get(State *st, PyObject *attributes, NameIndex name);
+
+/* A number of bytes: 0 if it is none that is usual, or NULL. */
+Py_ssize_t reader_size(PyObject *number);
+
+/* 0 or -1. */
+static inline int
+reader_set(State *st, PyObject *attributes, NameIndex name, PyObject *value)
+{
+    return PyDict_SetItem(attributes, st->names[name], value);
+}
 
 #endif

@@ -21,6 +21,8 @@ typedef enum {
     TYPE_UDP_TRANSPORT,
     TYPE_FS_EVENT,
     TYPE_WAITER,
+    TYPE_READING,
+    TYPE_STREAM_READER,
     TYPE_SSL_PROTOCOL,
     TYPE_SSL_TRANSPORT,
     TYPE_COUNT,
@@ -59,7 +61,6 @@ typedef enum {
     OBJECT_SSL_ZERO_RETURN,
     OBJECT_STREAMS_NAMES,
     OBJECT_STREAM_DATA_RECEIVED,
-    OBJECT_STREAM_FEED_DATA,
     OBJECT_STREAM_READER,
     OBJECT_STREAM_READER_PROTOCOL,
     OBJECT_TASK,
@@ -80,6 +81,7 @@ typedef enum {
     NAME_check_fd,
     NAME_check_socket,
     NAME_cipher,
+    NAME_class,
     NAME_close,
     NAME_closed,
     NAME_compression,
@@ -88,6 +90,7 @@ typedef enum {
     NAME_connection_made,
     NAME_context,
     NAME_coro,
+    NAME_create_future,
     NAME_data,
     NAME_data_received,
     NAME_datagram_received,
@@ -131,8 +134,18 @@ typedef enum {
     NAME_read,
     NAME_reader_buffer,
     NAME_reader_eof,
+    NAME_reader_exception,
     NAME_reader_limit,
+    NAME_reader_loop,
+    NAME_reader_maybe_resume,
+    NAME_reader_paused,
+    NAME_reader_transport,
+    NAME_reader_wait_for_data,
     NAME_reader_waiter,
+    NAME_reader_wakeup,
+    NAME_readexactly,
+    NAME_readline,
+    NAME_readuntil,
     NAME_recv,
     NAME_release,
     NAME_resume_reading,
@@ -151,6 +164,7 @@ typedef enum {
     NAME_sslobj,
     NAME_sslobject,
     NAME_stream_reader_wr,
+    NAME_throw,
     NAME_transport,
     NAME_unwrap,
     NAME_waiter,
@@ -165,6 +179,8 @@ typedef struct State {
     PyTypeObject *types[TYPE_COUNT]; /* owned */
     PyObject *objects[OBJECT_COUNT]; /* owned */
     PyObject *names[NAME_COUNT];     /* owned, interned */
+    /* Of the class of readers when it was last found as it should be. */
+    atomic_uint reader_version;
 } State;
 
 /* The definition that finds the state from a type or a module; module.c. */
