@@ -228,6 +228,17 @@ def test_heads_that_differ_do_not_mix() -> None:
     assert [e[4] for e in batch.log if e[0] == 'on_request'] == expected
 
 
+def test_second_init_forgets_the_names_of_the_first() -> None:
+    batch = Batch()
+    parser = HttpRequestParser(batch)
+    parser.feed_data(HEAD)
+
+    parser.__init__(batch, header_names='lower')
+    parser.feed_data(HEAD)
+
+    assert batch.log[-1][4][0] == (b'host', b'h')
+
+
 def test_list_is_the_protocols_own() -> None:
     batch = Batch()
     parser = HttpRequestParser(batch)
