@@ -171,7 +171,7 @@ check_name(PyObject *name)
     }
     at = PyBytes_AS_STRING(name);
     end = at + PyBytes_GET_SIZE(name);
-    if (at == end || chars_skip_name(at, end) != end) {
+    if (at == end || !chars_all_name(at, end)) {
         PyErr_Format(PyExc_ValueError, "invalid header name %R", name);
         return -1;
     }
@@ -195,7 +195,7 @@ check_value(const char *what, PyObject *value)
     }
     at = PyBytes_AS_STRING(value);
     end = at + PyBytes_GET_SIZE(value);
-    if (chars_skip_value(at, end) != end) {
+    if (!chars_all_value(at, end)) {
         PyErr_Format(PyExc_ValueError, "invalid %s %R", what, value);
         return -1;
     }
