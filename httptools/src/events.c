@@ -323,5 +323,6 @@ events_free(Events *events)
 {
     events_drop_pieces(events);
     head_free(&events->head);
+    spare_clear(&events->target);
     policy_clear(&events->policy);
 }

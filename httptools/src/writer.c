@@ -389,31 +389,17 @@ put_added(const Response *response, char *at)
     return PUT(at, "\r\n");
 }
 
-/* Bytes to be filled in. The last ones are used again if nobody has them any
- * more, as those of a read are: malloc and free take longer than to write a
- * short response. New reference, or NULL. */
+/* Bytes to be filled in: new reference, or NULL. */
 static PyObject *
 make_bytes(State *st, size_t size)
 {
-    bool is_mine =
-        size >= SPARE_MIN && size <= SPARE_MAX && claim_take(&st->busy);
     PyObject *bytes;
 
-    if (is_mine && size <= st->spare_size && size > st->spare_size / 2 &&
-        bytes_is_ours(st->spare)) {
-        bytes = Py_NewRef(st->spare);
-        bytes_recycle(bytes, (Py_ssize_t)size);
+    if (size < SPARE_MIN || size > SPARE_MAX || !claim_take(&st->busy)) {
+        return PyBytes_FromStringAndSize(NULL, (Py_ssize_t)size);
     }
-    else {
-        bytes = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)size);
-        if (is_mine && bytes != NULL) {
-            Py_XSETREF(st->spare, Py_NewRef(bytes));
-            st->spare_size = size;
-        }
-    }
-    if (is_mine) {
-        claim_drop(&st->busy);
-    }
+    bytes = spare_take(&st->response, size);
+    claim_drop(&st->busy);
     return bytes;
 }
 
