@@ -69,16 +69,13 @@ static char *
 put_number(char *at, size_t number, unsigned base)
 {
     char digits[SIZE_DIGITS];
-    size_t count = 0;
+    char *first = digits + sizeof(digits);
 
     do {
-        digits[count++] = "0123456789abcdef"[number % base];
+        *--first = "0123456789abcdef"[number % base];
         number /= base;
     } while (number > 0);
-    while (count > 0) {
-        *at++ = digits[--count];
-    }
-    return at;
+    return put(at, first, (size_t)(digits + sizeof(digits) - first));
 }
 
 #define PUT(at, text) put((at), text, sizeof(text) - 1)
