@@ -67,10 +67,11 @@ find_last(const Head *head, const HeaderText *text)
         return NULL;
     }
     last = &head->last[head->count];
-    return last->raw != NULL &&
-                   is_bytes(last->raw, text->name, text->name_len)
-               ? last
-               : NULL;
+    if (last->raw == NULL ||
+        !is_bytes(last->raw, text->name, text->name_len)) {
+        return NULL;
+    }
+    return last;
 }
 
 /* Whether the pair may be had again for this value: it is equal, or nobody
