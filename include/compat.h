@@ -223,6 +223,18 @@ type_version(PyTypeObject *type)
     return type->tp_version_tag;
 }
 
+/* tuple_recycle: the same for a tuple whose content has changed: since 3.14
+ * it has a hash, gh-131525, which nothing public resets. */
+static inline void
+tuple_recycle(PyObject *tuple)
+{
+#if PY_VERSION_HEX >= 0x030E00A7
+    ((PyTupleObject *)tuple)->ob_hash = -1;
+#else
+    (void)tuple;
+#endif
+}
+
 /* Claim: held by at most one thread at a time, and not twice by that one.
  * Atomic where threads run in parallel; with the GIL (which switches threads
  * in none of the functions) a test and a store. Free-threading (PEP 703)

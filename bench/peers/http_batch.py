@@ -36,12 +36,10 @@ class Http(asyncio.Protocol):
         flags: int,
     ) -> None:
         body = body_of(target)
-        answer = build_response(
-            200 if body is not None else 404,
-            TYPE,
-            body or b'',
-            date=False,
-        )
+        if body is None:
+            answer = build_response(404, body=b'', date=False)
+        else:
+            answer = build_response(200, TYPE, body, date=False)
         self.transport.writelines(answer)
         if not flags & KEEP_ALIVE:
             self.transport.close()

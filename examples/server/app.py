@@ -13,7 +13,7 @@ from .request import Request
 from .response import HttpError, Response
 
 BINARY = 'application/octet-stream'
-BLOCK = memoryview(bytes(range(256)) * 1024)  # 256 KiB of all the bytes
+BLOCK = bytes(range(256)) * 1024  # 256 KiB of all the bytes
 MAX_BYTES = 64 * 1024 * 1024
 
 INDEX = b"""<!doctype html>
@@ -45,9 +45,8 @@ def some_bytes(request: Request) -> Response:
     digits = request.path.removeprefix('/bytes/')
     if not (digits.isascii() and digits.isdigit()):
         raise HttpError(404, '/bytes/N wants a number')
-    if len(digits) > 20 or int(digits) > MAX_BYTES:
+    if len(digits) > 20 or (size := int(digits)) > MAX_BYTES:
         raise HttpError(400, f'/bytes/N: N may be {MAX_BYTES} at most')
-    size = int(digits)
     if size <= len(BLOCK):
         return Response(BLOCK[:size], content_type=BINARY)
     return Response(_blocks(size), content_type=BINARY, length=size)
@@ -55,7 +54,7 @@ def some_bytes(request: Request) -> Response:
 
 async def _blocks(size: int) -> AsyncIterator[bytes]:
     while size > 0:
-        yield bytes(BLOCK[:size])
+        yield BLOCK[:size]
         size -= len(BLOCK)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from urllib.parse import unquote_to_bytes
+from urllib.parse import unquote
 
 from httptools import (
     CHUNKED,
@@ -25,7 +25,6 @@ class Request:
         '_path',
         'body',
         'expects_continue',
-        'fields',
         'headers',
         'keep_alive',
         'length',
@@ -49,7 +48,6 @@ class Request:
         self.target = target
         self.version = version
         self.headers = headers  # in the client's order, names in lower case
-        self.fields = dict(headers)  # to look one up
         self.body = body
         # Of the body; None: chunked.
         self.length = None if flags & CHUNKED else length or 0
@@ -74,13 +72,21 @@ class Request:
                 path = parse_url(self.target).path or b'/'
             except HttpParserInvalidURLError:
                 raise HttpError(400, 'this is no request target') from None
-            if b'%' in path:
-                path = unquote_to_bytes(path)
-            self._path = path.decode('latin-1')
+            text = path.decode('latin-1')
+            self._path = unquote(text, 'latin-1') if '%' in text else text
         return self._path
+
+    def header(self, name: bytes) -> bytes | None:
+        """The value of the first header of this name, in lower case."""
+        for known, value in self.headers:
+            if known == name:
+                return value
+        return None
 
     def admit(self) -> None:
         """Refuse what the parser accepts and we do not."""
-        expected = self.fields.get(b'expect', b'100-continue')
-        if expected.lower() != b'100-continue' and not self.http10:
+        expected = self.header(b'expect')
+        if expected is None or self.http10:
+            return
+        if expected.lower() != b'100-continue':
             raise HttpError(417, 'the only expectation is 100-continue')

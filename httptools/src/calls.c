@@ -302,6 +302,21 @@ head_flags(const Events *events)
     return flags;
 }
 
+static PyObject *
+take_target(Events *events, const char *at, size_t len)
+{
+    PyObject *target;
+
+    if (len > HEAD_VALUE_KEPT) {
+        return PyBytes_FromStringAndSize(at, (Py_ssize_t)len);
+    }
+    target = spare_take(&events->target, len);
+    if (target != NULL) {
+        memcpy(PyBytes_AS_STRING(target), at, len);
+    }
+    return target;
+}
+
 /* on_request(method, target, version, headers, flags), on_response(status,
  * reason, version, headers, flags). */
 static int
@@ -317,7 +332,7 @@ emit_head(Events *events)
     if (is_request) {
         args[2] =
             Py_NewRef(events->st->objects[METHOD_FIRST + llhttp->method]);
-        args[3] = PyBytes_FromStringAndSize(start, (Py_ssize_t)len);
+        args[3] = take_target(events, start, len);
     }
     else {
         args[2] = PyLong_FromLong(llhttp->status_code);

@@ -1,7 +1,8 @@
 /* chars.h - which bytes may stand where in a head, and how far they go.
  *
  * Each chars_skip function gives the first byte from `at` to `end` that is not
- * of its class. They look at 16 bytes together where there are so many.
+ * of its class, each chars_all function says whether there is none. They look
+ * at 16 bytes together where there are so many.
  */
 #ifndef HTTPTOOLS_CHARS_H
 #define HTTPTOOLS_CHARS_H
@@ -130,6 +131,41 @@ chars_skip_target(const char *at, const char *end)
     return chars_skip_blocks(at, end, chars_end_target, CHARS_TARGET);
 }
 
+/* 8 to 16 bytes, those in the middle twice. */
+static inline __m128i
+chars_load_short(const char *at, const char *end)
+{
+    return _mm_unpacklo_epi64(_mm_loadl_epi64((const __m128i_u *)at),
+                              _mm_loadl_epi64((const __m128i_u *)(end - 8)));
+}
+
+static inline bool
+chars_all(const char *at,
+          const char *end,
+          unsigned (*find)(__m128i bytes),
+          unsigned wanted)
+{
+    for (; end - at >= 16; at += 16) {
+        if (find(_mm_loadu_si128((const __m128i_u *)at)) != 0) {
+            return chars_skip(at, end, wanted) == end;
+        }
+    }
+    return (end - at >= 8 && find(chars_load_short(at, end)) == 0) ||
+           chars_skip(at, end, wanted) == end;
+}
+
+static inline bool
+chars_all_name(const char *at, const char *end)
+{
+    return chars_all(at, end, chars_end_name, CHARS_NAME);
+}
+
+static inline bool
+chars_all_value(const char *at, const char *end)
+{
+    return chars_all(at, end, chars_end_value, CHARS_VALUE);
+}
+
 #else
 
 static inline const char *
@@ -148,6 +184,18 @@ static inline const char *
 chars_skip_target(const char *at, const char *end)
 {
     return chars_skip(at, end, CHARS_TARGET);
+}
+
+static inline bool
+chars_all_name(const char *at, const char *end)
+{
+    return chars_skip(at, end, CHARS_NAME) == end;
+}
+
+static inline bool
+chars_all_value(const char *at, const char *end)
+{
+    return chars_skip(at, end, CHARS_VALUE) == end;
 }
 
 #endif

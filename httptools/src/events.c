@@ -294,6 +294,9 @@ events_bind(Events *events,
     events->llhttp.lenient_flags = 0;
     events->relaxed = false;
     events_reset(events);
+    if (events->head.last_count > 0) {
+        head_free(&events->head); /* its names are as the old policy wanted */
+    }
     release_callbacks(old); /* last: it may run Python code */
     policy_clear(&old_policy);
     return 0;
@@ -320,5 +323,6 @@ events_free(Events *events)
 {
     events_drop_pieces(events);
     head_free(&events->head);
+    spare_clear(&events->target);
     policy_clear(&events->policy);
 }

@@ -108,6 +108,7 @@ typedef struct {
     Spans start;      /* target or reason, if it is reported whole */
     Spans extensions; /* of the current chunk: "name=value;name" */
     Head head;
+    Spare target; /* of the last head that was reported whole */
     Policy policy;
     Phase phase;
     Refusal refusal;

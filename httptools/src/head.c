@@ -56,6 +56,62 @@ make_pair(PyObject *name /* steals */, PyObject *value /* steals */)
     return pair;
 }
 
+/* The previous head's header at this place if it is named the same, or NULL.
+ */
+static inline const Header *
+find_last(const Head *head, const HeaderText *text)
+{
+    const Header *last;
+
+    if (head->count >= head->last_count) {
+        return NULL;
+    }
+    last = &head->last[head->count];
+    if (last->raw == NULL ||
+        !is_bytes(last->raw, text->name, text->name_len)) {
+        return NULL;
+    }
+    return last;
+}
+
+/* Whether the pair may be had again for this value: it is equal, or nobody
+ * has the pair any more and the value is written over the last one. */
+static inline bool
+renew(const Header *last, const HeaderText *text)
+{
+    PyObject *value = PyTuple_GET_ITEM(last->pair, 1);
+
+    if (is_bytes(value, text->value, text->value_len)) {
+        return true;
+    }
+    if (text->value_len > last->room || !object_is_ours(last->pair) ||
+        !bytes_is_ours(value)) {
+        return false;
+    }
+    bytes_recycle(value, (Py_ssize_t)text->value_len);
+    memcpy(PyBytes_AS_STRING(value), text->value, text->value_len);
+    tuple_recycle(last->pair);
+    return true;
+}
+
+/* The name and what is known of it; a new reference, or NULL. */
+static PyObject *
+take_name(Header *added, State *st, const HeaderText *text, bool lower)
+{
+    const Token *token = state_header(st, text->name, text->name_len);
+    PyObject *name;
+
+    if (token != NULL) {
+        added->raw = token->object;
+        added->header = token->header;
+        return Py_NewRef(lower ? token->lower : token->object);
+    }
+    name = state_header_name(
+        st, text->name, text->name_len, lower, &added->header);
+    added->raw = lower ? NULL : name;
+    return name;
+}
+
 int
 head_add(Head *head,
          State *st,
@@ -63,46 +119,34 @@ head_add(Head *head,
          bool lower,
          unsigned *header)
 {
+    const Header *last = find_last(head, text);
     Header *added;
-    const Token *token;
-    PyObject *first;
+    PyObject *name;
 
     if (head->count == head->capacity && grow(head) < 0) {
         return -1;
     }
     added = &head->headers[head->count];
-    if (head->count < head->last_count) {
-        const Header *last = &head->last[head->count];
-
-        if (last->raw != NULL &&
-            is_bytes(last->raw, text->name, text->name_len) &&
-            is_bytes(PyTuple_GET_ITEM(last->pair, 1),
-                     text->value,
-                     text->value_len)) {
-            *added = *last;
+    if (last != NULL) {
+        *added = *last;
+        *header = last->header;
+        if (renew(last, text)) {
             Py_INCREF(added->pair);
-            *header = added->header;
             head->count++;
             return 0;
         }
-    }
-    token = state_header(st, text->name, text->name_len);
-    if (token != NULL) {
-        first = Py_NewRef(lower ? token->lower : token->object);
-        added->raw = token->object;
-        added->header = token->header;
+        name = Py_NewRef(PyTuple_GET_ITEM(last->pair, 0));
     }
     else {
-        first = state_header_name(
-            st, text->name, text->name_len, lower, &added->header);
-        added->raw = lower ? NULL : first;
+        name = take_name(added, st, text, lower);
+        *header = added->header;
     }
     added->pair =
-        make_pair(first, state_token(st, text->value, text->value_len));
+        make_pair(name, state_token(st, text->value, text->value_len));
+    added->room = text->value_len;
     if (added->pair == NULL) {
         return -1;
     }
-    *header = added->header;
     head->count++;
     return 0;
 }

@@ -1,8 +1,9 @@
 /* head.h - the headers of one message, gathered as a list of (name, value).
  *
  * A client mostly repeats itself: the k-th header of a connection's next
- * request is often, byte for byte, the k-th of the last. So the tuples of the
- * previous head are kept, and used again where they are equal.
+ * request is often, byte for byte, the k-th of the last, or has the same name.
+ * So the tuples of the previous head are kept, and used again where they are
+ * equal, or where nobody else has them any more: then only the value is new.
  */
 #ifndef HTTPTOOLS_HEAD_H
 #define HTTPTOOLS_HEAD_H
@@ -13,6 +14,7 @@
 typedef struct {
     PyObject *pair;  /* owned: (name, value) */
     PyObject *raw;   /* borrowed: the name as written, or NULL */
+    size_t room;     /* bytes that the value was made with */
     unsigned header; /* a HEADER_ constant */
 } Header;
 
@@ -27,7 +29,7 @@ typedef struct {
 
 enum {
     HEAD_KEPT = 32,       /* headers of a head that is kept */
-    HEAD_VALUE_KEPT = 512 /* bytes of a value that is kept */
+    HEAD_VALUE_KEPT = 512 /* bytes of a value or a target that is kept */
 };
 
 /* Add a header; *header is what the HEADER_ constants say of its name. 0/-1.

@@ -10,6 +10,15 @@ starts_with(const char *at, const char *end, const char *text, size_t len)
     return (size_t)(end - at) >= len && memcmp(at, text, len) == 0;
 }
 
+static inline uint64_t
+eight_lower(const char *at)
+{
+    uint64_t eight;
+
+    memcpy(&eight, at, sizeof(eight));
+    return eight | 0x2020202020202020u;
+}
+
 /* The same letters, whatever their case; `text` is in lower case and has
  * nothing but letters and '-', which | 0x20 leaves as it is. */
 static bool
@@ -17,6 +26,11 @@ is_word(const char *at, size_t len, const char *text)
 {
     if (strlen(text) != len) {
         return false;
+    }
+    for (; len >= 8; at += 8, text += 8, len -= 8) {
+        if (eight_lower(at) != eight_lower(text)) {
+            return false;
+        }
     }
     for (size_t i = 0; i < len; i++) {
         if ((at[i] | 0x20) != text[i]) {

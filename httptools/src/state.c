@@ -493,8 +493,7 @@ state_clear(State *st)
     for (size_t i = 0; i < ARRAY_LEN(st->tokens); i++) {
         Py_CLEAR(st->tokens[i].object);
     }
-    Py_CLEAR(st->spare);
-    st->spare_size = 0;
+    spare_clear(&st->response);
 }
 
 PyObject *

@@ -8,7 +8,7 @@
 #ifndef HTTPTOOLS_STATE_H
 #define HTTPTOOLS_STATE_H
 
-#include "compat.h"
+#include "spare.h"
 
 #include <stdint.h>
 #include <time.h>
@@ -153,12 +153,11 @@ typedef struct {
      * computed. */
     Token tokens[TOKEN_SLOTS];
     /* What the writer keeps, for whoever holds `busy`: the line "Date: ..." of
-     * date_second, and the last response with the size of its memory. */
+     * date_second, and the last response. */
     Claim busy;
     time_t date_second;
     char date[STATE_DATE_LEN];
-    PyObject *spare; /* owned: bytes, or NULL */
-    size_t spare_size;
+    Spare response;
 } State;
 
 /* Defined by module.c: its address is how a type finds its module. */

@@ -69,16 +69,13 @@ static char *
 put_number(char *at, size_t number, unsigned base)
 {
     char digits[SIZE_DIGITS];
-    size_t count = 0;
+    char *first = digits + sizeof(digits);
 
     do {
-        digits[count++] = "0123456789abcdef"[number % base];
+        *--first = "0123456789abcdef"[number % base];
         number /= base;
     } while (number > 0);
-    while (count > 0) {
-        *at++ = digits[--count];
-    }
-    return at;
+    return put(at, first, (size_t)(digits + sizeof(digits) - first));
 }
 
 #define PUT(at, text) put((at), text, sizeof(text) - 1)
@@ -171,7 +168,7 @@ check_name(PyObject *name)
     }
     at = PyBytes_AS_STRING(name);
     end = at + PyBytes_GET_SIZE(name);
-    if (at == end || chars_skip_name(at, end) != end) {
+    if (at == end || !chars_all_name(at, end)) {
         PyErr_Format(PyExc_ValueError, "invalid header name %R", name);
         return -1;
     }
@@ -195,7 +192,7 @@ check_value(const char *what, PyObject *value)
     }
     at = PyBytes_AS_STRING(value);
     end = at + PyBytes_GET_SIZE(value);
-    if (chars_skip_value(at, end) != end) {
+    if (!chars_all_value(at, end)) {
         PyErr_Format(PyExc_ValueError, "invalid %s %R", what, value);
         return -1;
     }
@@ -389,31 +386,17 @@ put_added(const Response *response, char *at)
     return PUT(at, "\r\n");
 }
 
-/* Bytes to be filled in. The last ones are used again if nobody has them any
- * more, as those of a read are: malloc and free take longer than to write a
- * short response. New reference, or NULL. */
+/* Bytes to be filled in: new reference, or NULL. */
 static PyObject *
 make_bytes(State *st, size_t size)
 {
-    bool is_mine =
-        size >= SPARE_MIN && size <= SPARE_MAX && claim_take(&st->busy);
     PyObject *bytes;
 
-    if (is_mine && size <= st->spare_size && size > st->spare_size / 2 &&
-        bytes_is_ours(st->spare)) {
-        bytes = Py_NewRef(st->spare);
-        bytes_recycle(bytes, (Py_ssize_t)size);
+    if (size < SPARE_MIN || size > SPARE_MAX || !claim_take(&st->busy)) {
+        return PyBytes_FromStringAndSize(NULL, (Py_ssize_t)size);
     }
-    else {
-        bytes = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)size);
-        if (is_mine && bytes != NULL) {
-            Py_XSETREF(st->spare, Py_NewRef(bytes));
-            st->spare_size = size;
-        }
-    }
-    if (is_mine) {
-        claim_drop(&st->busy);
-    }
+    bytes = spare_take(&st->response, size);
+    claim_drop(&st->busy);
     return bytes;
 }
 

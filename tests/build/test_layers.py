@@ -14,7 +14,7 @@ from tests.conftest import ROOT
 # file without a header of its own: run.c is a part of what loop.h declares.
 LAYERS = {
     'httptools': [
-        'chars llhttp_sse42',
+        'chars spare llhttp_sse42',
         'state errors',
         'spans head policy scan',
         'events',

@@ -228,6 +228,53 @@ def test_heads_that_differ_do_not_mix() -> None:
     assert [e[4] for e in batch.log if e[0] == 'on_request'] == expected
 
 
+def test_what_a_protocol_keeps_stays_as_it_was() -> None:
+    class Keeper:
+        def on_request(self, *args: object) -> None:
+            pairs = args[3]
+            kept.append([args[1], *pairs[:2], pairs[2][1], {pairs[3]}])
+
+    kept: list[list[object]] = []
+    parser = HttpRequestParser(Keeper())
+    for i in range(10, 50):
+        parser.feed_data(
+            b'GET /%d HTTP/1.1\r\nA: a%d\r\nX-B: b%d\r\nX-C: c%d\r\n'
+            b'X-D: d%d\r\n\r\n' % (i, i, i, i, i)
+        )
+
+    assert kept == [
+        [b'/%d' % i, (b'A', b'a%d' % i), (b'X-B', b'b%d' % i)]
+        + [b'c%d' % i, {(b'X-D', b'd%d' % i)}]
+        for i in range(10, 50)
+    ]
+
+
+def test_what_is_used_again_forgets_its_hash() -> None:
+    class Hasher:
+        def on_request(self, *args: object) -> None:
+            (pair,) = args[3]
+            hashes.append([hash(args[1]), hash(pair), hash(pair[1])])
+
+    hashes: list[list[int]] = []
+    parser = HttpRequestParser(Hasher())
+    values = [b'/value-%d' % i for i in range(10)]
+    for value in values:
+        parser.feed_data(b'GET %b HTTP/1.1\r\nX: %b\r\n\r\n' % (value, value))
+
+    assert hashes == [[hash(v), hash((b'X', v)), hash(v)] for v in values]
+
+
+def test_second_init_forgets_the_names_of_the_first() -> None:
+    batch = Batch()
+    parser = HttpRequestParser(batch)
+    parser.feed_data(HEAD)
+
+    parser.__init__(batch, header_names='lower')
+    parser.feed_data(HEAD)
+
+    assert batch.log[-1][4][0] == (b'host', b'h')
+
+
 def test_list_is_the_protocols_own() -> None:
     batch = Batch()
     parser = HttpRequestParser(batch)

@@ -157,6 +157,30 @@ def test_no_name_can_split_a_response(name: bytes) -> None:
         text(200, [(name, b'x')])
 
 
+NAME_BYTES = frozenset(
+    b"!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyz"
+    b'ABCDEFGHIJKLMNOPQRSTUVWXYZ'
+)
+VALUE_BYTES = frozenset(range(256)) - frozenset(range(32)) - {127} | {9}
+
+
+@pytest.mark.parametrize('size', [1, 7, 8, 9, 15, 16, 17, 24, 25, 33])
+def test_a_byte_is_judged_alike_wherever_it_stands(size: int) -> None:
+    for at in range(size):
+        for byte in range(256):
+            token = b'a' * at + bytes([byte]) + b'a' * (size - at - 1)
+            for header, good in (
+                ((token, b'v'), NAME_BYTES),
+                ((b'n', token), VALUE_BYTES),
+            ):
+                try:
+                    build_response(200, (header,))
+                    accepted = True
+                except ValueError:
+                    accepted = False
+                assert accepted == (byte in good), (header, at)
+
+
 @pytest.mark.parametrize(
     'call',
     [
