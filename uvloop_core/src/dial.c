@@ -19,22 +19,27 @@ typedef struct {
 
 /* ---- system calls ---- */
 
-/* A new socket that does not block, or -1 with errno. */
+/* A new socket that does not block: 0, or -1 with OSError. */
 static int
-open_socket(int family)
+open_fd(Dial *dial)
 {
+    int family = dial->peer.raw.any.sa_family;
+
 #if defined(__linux__) && !defined(PORTABLE)
-    return socket(
+    dial->fd = socket(
         family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_TCP);
 #else
-    int fd = socket(family, SOCK_STREAM, IPPROTO_TCP);
-
-    if (fd >= 0) {
-        (void)fcntl(fd, F_SETFD, FD_CLOEXEC); /* of an open fd: works */
-        (void)fcntl(fd, F_SETFL, O_NONBLOCK); /* so does this */
+    dial->fd = socket(family, SOCK_STREAM, IPPROTO_TCP);
+    if (dial->fd >= 0) {
+        (void)fcntl(dial->fd, F_SETFD, FD_CLOEXEC); /* of an open fd: works */
+        (void)fcntl(dial->fd, F_SETFL, O_NONBLOCK); /* so does this */
     }
-    return fd;
 #endif
+    if (dial->fd < 0) {
+        PyErr_SetFromErrno(PyExc_OSError);
+        return -1;
+    }
+    return 0;
 }
 
 static bool
@@ -78,6 +83,31 @@ raise_failed(const Dial *dial, int err)
     Py_XDECREF(error);
     Py_XDECREF(text);
     Py_XDECREF(address);
+}
+
+/* The peer for Py_BuildValue, which makes it only if a hook wants it. */
+static PyObject *
+address_of(void *dial)
+{
+    return addr_to_python(&((Dial *)dial)->peer);
+}
+
+/* The socket module's audit events: 0, or -1 with what a hook raises. */
+static int
+audit(Dial *dial)
+{
+    int family = dial->peer.raw.any.sa_family;
+
+    if (PySys_Audit("socket.__new__",
+                    "Oiii",
+                    (PyObject *)dial,
+                    family,
+                    SOCK_STREAM,
+                    IPPROTO_TCP) < 0) {
+        return -1;
+    }
+    return PySys_Audit(
+        "socket.connect", "OO&", (PyObject *)dial, address_of, (void *)dial);
 }
 
 /* Begin to connect: 0, or -1 with OSError. */
@@ -211,12 +241,8 @@ dial_new(Loop *loop, const Addr *peer)
     }
     dial->loop = (Loop *)Py_NewRef(loop);
     dial->peer = *peer;
-    dial->fd = open_socket(peer->raw.any.sa_family);
-    if (dial->fd < 0) {
-        PyErr_SetFromErrno(PyExc_OSError);
-        Py_CLEAR(dial);
-    }
-    else if (start(dial) < 0) {
+    dial->fd = -1;
+    if (audit(dial) < 0 || open_fd(dial) < 0 || start(dial) < 0) {
         Py_CLEAR(dial);
     }
     return (PyObject *)dial;

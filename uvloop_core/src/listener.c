@@ -9,8 +9,8 @@
  * want to be served too. */
 #define MAX_ACCEPTS 64
 
-/* After so many that came alone a second one is looked for: that there is
- * none costs as much as half of the one that there is. */
+/* After so many that came alone a second one is looked for: the kernel makes
+ * a socket and a file before it sees that there is none. */
 #define ALONE 8
 
 /* asyncio's ACCEPT_RETRY_DELAY, in seconds. */
