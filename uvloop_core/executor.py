@@ -7,12 +7,8 @@ import threading
 import warnings
 from asyncio.futures import _copy_future_state  # type: ignore[attr-defined]
 from collections.abc import Callable
-from concurrent.futures import (
-    CancelledError,
-    Executor,
-    Future,
-    ThreadPoolExecutor,
-)
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from concurrent.futures._base import FINISHED
 from functools import partial
 from types import MethodType
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -136,17 +132,21 @@ def cancel_if_cancelled(
 
 
 def copy_outcome(done: Future[T], future: asyncio.Future[T]) -> None:
-    """_copy_future_state, which asks for much more, with a lock each time."""
+    """_copy_future_state, which asks five questions with a lock for each.
+
+    What is done does not change any more, so a plain result needs none.
+    """
     # There is nothing left to cancel, which would take a callback to see.
     future.remove_done_callback(MethodType(cancel_if_cancelled, done))
-    try:
-        failed = done.exception() is not None
-    except CancelledError:
-        failed = True
-    if failed or future.done():
-        _copy_future_state(done, future)
+    if (
+        type(done) is Future
+        and done._state == FINISHED
+        and done._exception is None
+        and not future.done()
+    ):
+        future.set_result(done._result)
     else:
-        future.set_result(done.result())
+        _copy_future_state(done, future)
 
 
 def settle(future: asyncio.Future[None], error: Exception | None) -> None:
