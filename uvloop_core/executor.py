@@ -131,7 +131,7 @@ def cancel_if_cancelled(
         done.cancel()
 
 
-def copy_outcome(done: Future[T], future: asyncio.Future[T]) -> None:
+def copy_outcome(done: Future[Any], future: asyncio.Future[Any]) -> None:
     """_copy_future_state, which asks five questions with a lock for each.
 
     What is done does not change any more, so a plain result needs none.

@@ -146,12 +146,11 @@ make_socket(Endpoint *endpoint, State *st)
 static PyObject *
 make_closed_socket(Endpoint *endpoint, State *st)
 {
-    PyObject *sock =
-        PyObject_CallFunction(st->objects[OBJECT_SOCKET],
-                              "iii",
-                              family_of(endpoint),
-                              SOCK_STREAM,
-                              endpoint->proto);
+    PyObject *sock = PyObject_CallFunction(st->objects[OBJECT_SOCKET],
+                                           "iii",
+                                           family_of(endpoint),
+                                           SOCK_STREAM,
+                                           endpoint->proto);
     PyObject *closed = NULL;
 
     if (sock != NULL) {

@@ -25,9 +25,9 @@ typedef struct {
     PyObject *context; /* owned: each connection gets a copy */
     const ListenerKind *kind;
     int fd;
-    int most;  /* accepted in one turn */
-    int next;  /* to be accepted in the next turn, 1..most */
-    int alone; /* turns in a row in which one came, and no more was asked */
+    int most;     /* accepted in one turn */
+    int next;     /* to be accepted in the next turn, 1..most */
+    int alone;    /* turns in a row in which one came, and no more was asked */
     char serving; /* start() was called */
     bool resting; /* out of resources: a timer will start it again */
 } Listener;

@@ -68,9 +68,8 @@ is_poll_due(Loop *loop)
 static bool
 may_skip_poll(Loop *loop, bool first)
 {
-    if (first || loop->stopping ||
-        ready_count(&loop->ready) == 0 || loop->skipped >= RUN_MAX_SKIPPED ||
-        is_poll_due(loop)) {
+    if (first || loop->stopping || ready_count(&loop->ready) == 0 ||
+        loop->skipped >= RUN_MAX_SKIPPED || is_poll_due(loop)) {
         return false;
     }
     loop->skipped++;
