@@ -12,10 +12,10 @@ from contextlib import suppress
 from functools import partial
 from typing import Any, TypeVar
 
-from ._core import resolve_literal
+from ._core import Dial, dial, resolve_literal
 from .base import logger
 from .resolve import AddressInfo
-from .sockets import SocketsMixin, check_not_ssl
+from .sockets import PLAIN, SocketsMixin, check_not_ssl
 from .tls import TlsMixin, TlsOptions, check_tls_arguments, open_socket
 
 P = TypeVar('P', bound=asyncio.BaseProtocol)
@@ -62,22 +62,30 @@ class ConnectMixin(SocketsMixin, TlsMixin):
         check_tls_arguments(ssl, ssl_handshake_timeout, ssl_shutdown_timeout)
         if sock is not None:
             check_not_ssl(sock)
-        own = None
+        own: Any = None
         if host is not None or port is not None:
             if sock is not None:
                 raise ValueError(
                     'host/port and sock can not be specified at the same time'
                 )
-            addresses, local = await self._find_addresses(
-                (host, port), local_addr, family, proto, flags
-            )
-            if interleave is None and happy_eyeballs_delay is not None:
-                interleave = 1
-            if interleave:
-                addresses = interleave_families(addresses, interleave)
-            sock = own = await self._connect_any(
-                addresses, local, happy_eyeballs_delay, all_errors
-            )
+            if (
+                local_addr is happy_eyeballs_delay is None
+                and not (flags or interleave or all_errors)
+                and socket.socket is PLAIN
+            ):
+                own = dial(self, host, port, family, proto)
+            if own is None:
+                addresses, local = await self._find_addresses(
+                    (host, port), local_addr, family, proto, flags
+                )
+                if interleave is None and happy_eyeballs_delay is not None:
+                    interleave = 1
+                if interleave:
+                    addresses = interleave_families(addresses, interleave)
+                own = await self._connect_any(
+                    addresses, local, happy_eyeballs_delay, all_errors
+                )
+            sock = own
         elif sock is None:
             raise ValueError(
                 'host and port was not specified and no sock specified'
@@ -91,6 +99,8 @@ class ConnectMixin(SocketsMixin, TlsMixin):
                 *(ssl_handshake_timeout, ssl_shutdown_timeout),
             )
         try:
+            if type(own) is Dial:
+                await own
             transport, protocol = await self._connect_transport(
                 sock, protocol_factory, ssl, options
             )
@@ -219,14 +229,15 @@ class ConnectMixin(SocketsMixin, TlsMixin):
 
     async def _connect_transport(
         self,
-        sock: socket.socket,
+        sock: Any,
         protocol_factory: Callable[[], P],
         tls: Any,
         options: TlsOptions,
     ) -> tuple[Any, P]:
-        if sock.gettimeout() != 0:
-            sock.setblocking(False)
-        self._check_fd(sock)
+        if type(sock) is not Dial:
+            if sock.gettimeout() != 0:
+                sock.setblocking(False)
+            self._check_fd(sock)
         context = contextvars.copy_context()
         protocol = protocol_factory()
         waiter: asyncio.Future[None] = self.create_future()

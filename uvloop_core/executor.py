@@ -8,7 +8,9 @@ import warnings
 from asyncio.futures import _copy_future_state  # type: ignore[attr-defined]
 from collections.abc import Callable
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from concurrent.futures._base import FINISHED
 from functools import partial
+from types import MethodType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from .base import LoopBase
@@ -43,14 +45,15 @@ class ExecutorMixin(LoopBase):
         # What wrap_future does, of which half is to find out what is known
         # here.
         future = self.create_future()
-        future.add_done_callback(partial(cancel_if_cancelled, done))
+        # A method, for two of the same are equal: copy_outcome removes it.
+        future.add_done_callback(MethodType(cancel_if_cancelled, done))
         done.add_done_callback(partial(self._pass_on, future))
         return future
 
     def _pass_on(self, future: asyncio.Future[T], done: Future[T]) -> None:
         """In whatever thread has done the work."""
         if not self.is_closed():
-            self.call_soon_threadsafe(_copy_future_state, done, future)
+            self.call_soon_threadsafe(copy_outcome, done, future)
 
     def _get_default_executor(self) -> Executor:
         if self._executor_shutdown_called:
@@ -126,6 +129,24 @@ def cancel_if_cancelled(
 ) -> None:
     if future.cancelled():
         done.cancel()
+
+
+def copy_outcome(done: Future[Any], future: asyncio.Future[Any]) -> None:
+    """_copy_future_state, which asks five questions with a lock for each.
+
+    What is done does not change any more, so a plain result needs none.
+    """
+    # There is nothing left to cancel, which would take a callback to see.
+    future.remove_done_callback(MethodType(cancel_if_cancelled, done))
+    if (
+        type(done) is Future
+        and done._state == FINISHED
+        and done._exception is None
+        and not future.done()
+    ):
+        future.set_result(done._result)
+    else:
+        _copy_future_state(done, future)
 
 
 def settle(future: asyncio.Future[None], error: Exception | None) -> None:

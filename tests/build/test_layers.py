@@ -33,7 +33,7 @@ LAYERS = {
         'ready timers inbox poll loop run reading',
         'server endpoint transport datagrams',
         'waiter',
-        'sockets',
+        'sockets dial',
         'stream stream_read stream_write',
         'connection',
         'tcp unix pipe listener udp fs_event'

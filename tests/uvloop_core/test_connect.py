@@ -10,11 +10,13 @@ import gc
 import os
 import socket
 import ssl
+import subprocess
 import sys
 
 import pytest
 
-from uvloop_core import connect
+from tests.programs import PYTHON, environment
+from uvloop_core import _core, connect
 
 variable = contextvars.ContextVar('variable', default='unset')
 
@@ -186,6 +188,193 @@ def test_a_refused_connection_is_told_with_its_address(loop):
         loop.run_until_complete(
             loop.create_connection(Recorder, '127.0.0.1', port)
         )
+
+
+def test_a_connection_that_takes_a_while_is_awaited(loop, listener):
+    # To 127.0.0.1 it takes none. This is the same, but nobody knows.
+    port = listener.getsockname()[1]
+
+    name = connect_and_close(loop, listener, '0.0.0.0', port)
+
+    assert name == listener.getsockname()
+
+
+def test_a_refusal_that_takes_a_while_is_told_with_its_address(loop):
+    port = closed_port()
+
+    with pytest.raises(ConnectionRefusedError, match=f"'0.0.0.0', {port}"):
+        loop.run_until_complete(
+            loop.create_connection(Recorder, '0.0.0.0', port)
+        )
+
+
+def test_an_address_that_cannot_be_connected_to_is_an_error(loop):
+    with pytest.raises(OSError, match=r'^\[Errno \d+\] ') as error:
+        loop.run_until_complete(
+            loop.create_connection(Recorder, '255.255.255.255', 1)
+        )
+
+    assert error.value.errno in (errno.ENETUNREACH, errno.EACCES)
+
+
+def test_all_errors_of_one_address_come_as_a_group_too(loop):
+    if sys.version_info < (3, 12):
+        pytest.skip('new in Python 3.12')
+    with pytest.raises(ExceptionGroup) as group:
+        loop.run_until_complete(
+            loop.create_connection(
+                Recorder, '127.0.0.1', closed_port(), all_errors=True
+            )
+        )
+
+    assert group.value.message == 'create_connection failed'
+
+
+def test_what_stands_in_for_the_socket_class_is_used(
+    loop, listener, monkeypatch
+):
+    made = []
+
+    class Proxied(socket.socket):
+        def __init__(self, *args, **options):
+            super().__init__(*args, **options)
+            made.append(self)
+
+    monkeypatch.setattr(socket, 'socket', Proxied)
+    connect_and_close(loop, listener, *listener.getsockname())
+
+    assert made
+
+
+def test_the_socket_of_a_connection_is_known(loop, listener):
+    async def main():
+        transport, protocol = await loop.create_connection(
+            Recorder, *listener.getsockname()
+        )
+        sock = transport.get_extra_info('socket')
+        seen = [sock.family, sock.type, sock.proto, sock.gettimeout()]
+        seen += [sock.getpeername(), sock.getsockname()]
+        seen.append(transport.get_extra_info('sockname'))
+        transport.close()
+        await protocol.lost
+        return seen
+
+    seen = loop.run_until_complete(main())
+    with accepted(listener) as peer:
+        assert seen == [
+            *(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, 0),
+            *(listener.getsockname(), peer.getpeername(), peer.getpeername()),
+        ]
+
+
+AUDITED = """
+import asyncio, importlib, socket, sys
+
+events = []
+
+
+def hook(event, args):
+    if event == 'socket.connect':
+        events.append(args[1])
+        raise ZeroDivisionError
+
+
+async def main(port):
+    try:
+        await asyncio.get_running_loop().create_connection(
+            asyncio.Protocol, '127.0.0.1', port
+        )
+    except ZeroDivisionError:
+        print(events == [('127.0.0.1', port)])
+
+
+loop = importlib.import_module(sys.argv[1]).new_event_loop()
+sys.addaudithook(hook)
+with socket.create_server(('127.0.0.1', 0)) as server:
+    loop.run_until_complete(main(server.getsockname()[1]))
+loop.close()
+"""
+
+
+@pytest.mark.parametrize('name', ['asyncio', 'uvloop_core'])
+def test_an_audit_hook_may_forbid_a_connection(name):
+    done = subprocess.run(
+        [*PYTHON, '-c', AUDITED, name],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=50,
+        check=True,
+    )
+
+    assert (done.stdout, done.stderr) == ('True\n', '')
+
+
+WITHOUT_MEMORY = """
+import contextvars
+import os
+
+import _testcapi
+
+import uvloop_core
+from uvloop_core import _core
+
+loop = uvloop_core.new_event_loop()
+# Makes the current one, which CPython 3.11 crashes on without memory.
+contextvars.copy_context()
+
+
+def attempt(host, number):
+    try:
+        _testcapi.set_nomemory(number, number + 1)
+        try:
+            dial = _core.dial(loop, host, 1, 0, 0)
+            waiter = dial.__await__()
+            dial.close()
+        finally:
+            _testcapi.remove_mem_hooks()
+    except (MemoryError, OSError):
+        pass
+
+
+before = os.listdir('/proc/self/fd')
+for host in ['127.0.0.1', '0.0.0.0']:
+    for number in range(40):
+        attempt(host, number)
+assert os.listdir('/proc/self/fd') == before
+loop.close()
+"""
+
+
+def test_without_memory_a_dialled_socket_is_closed():
+    pytest.importorskip('_testcapi')
+
+    subprocess.run(
+        [*PYTHON, '-c', WITHOUT_MEMORY],
+        env=environment(),
+        timeout=50,
+        check=True,
+    )
+
+
+def test_what_cannot_be_dialled_is_refused(our_loop):
+    assert _core.dial(our_loop, 'localhost', 1, 0, 0) is None
+    assert _core.dial(our_loop, '127.0.0.1', 1, socket.AF_INET6, 0) is None
+    with pytest.raises(TypeError):
+        _core.dial(our_loop, '127.0.0.1', 1)
+    with pytest.raises(TypeError):
+        _core.dial(None, '127.0.0.1', 1, 0, 0)
+
+
+def test_a_dialled_socket_that_was_closed_makes_no_transport(
+    our_loop, listener
+):
+    dialled = _core.dial(our_loop, *listener.getsockname(), 0, 0)
+    dialled.close()
+    dialled.close()
+
+    with pytest.raises(AttributeError):
+        _core.open_tcp(our_loop, dialled, asyncio.Protocol())
 
 
 def test_the_next_address_is_tried(loop, listener, monkeypatch):
@@ -367,16 +556,19 @@ def open_descriptors() -> int:
 
 @pytest.mark.parametrize('turns', range(6))
 @pytest.mark.parametrize('delay', [None, 0.01])
+@pytest.mark.parametrize('host', ['127.0.0.1', '0.0.0.0'])
 def test_a_cancelled_connect_leaves_no_descriptor(
-    our_loop, listener, turns, delay
+    our_loop, listener, turns, delay, host
 ):
     # asyncio's race may forget a socket that has connected.
     loop = our_loop
 
+    port = listener.getsockname()[1]
+
     async def cancel():
         task = loop.create_task(
             loop.create_connection(
-                Recorder, *listener.getsockname(), happy_eyeballs_delay=delay
+                Recorder, host, port, happy_eyeballs_delay=delay
             )
         )
         for _ in range(turns):

@@ -2,10 +2,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "args.h"
+#include "dial.h"
 #include "errors.h"
 
 #ifndef MSG_NOSIGNAL
@@ -231,7 +233,7 @@ check_endpoint(const ConnectionKind *kind,
 /* What open_* is given. */
 typedef struct {
     OpenArgs open;
-    PyObject *sock; /* borrowed, as the next two */
+    PyObject *sock; /* borrowed, as the next two; or a Dial */
     PyObject *protocol;
     Server *server; /* or NULL */
 } ConnectionArgs;
@@ -244,12 +246,17 @@ open_connection(const ConnectionKind *kind, const ConnectionArgs *given)
     State *st = loop->st;
     Connection *connection = allocate(kind, st);
     Transport *transport = NULL;
+    int fd = -1;
 
     if (connection == NULL) {
         return NULL;
     }
     transport = &connection->stream.transport;
-    if (endpoint_adopt(&connection->endpoint, st, given->sock) < 0) {
+    fd = dial_fd(st, given->sock);
+    if (fd >= 0) {
+        endpoint_connected(&connection->endpoint, fd, IPPROTO_TCP);
+    }
+    else if (endpoint_adopt(&connection->endpoint, st, given->sock) < 0) {
         goto error;
     }
     if (check_endpoint(kind, loop, &connection->endpoint) < 0 ||
@@ -273,6 +280,9 @@ open_connection(const ConnectionKind *kind, const ConnectionArgs *given)
         transport->released = true;
         handle_close(&transport->handle);
         goto error;
+    }
+    if (fd >= 0) {
+        dial_give_up(given->sock);
     }
     if (given->server != NULL) {
         server_attach(given->server, &transport->link, (PyObject *)connection);

@@ -92,7 +92,26 @@ endpoint_accept(Endpoint *endpoint, int fd, const Addr *peer)
     endpoint->peer = *peer;
 }
 
-/* socket.socket around the fd that accept gave. */
+void
+endpoint_connected(Endpoint *endpoint, int fd, int proto)
+{
+    endpoint->fd = fd;
+    endpoint->proto = proto;
+    /* Now, as above; each is told by its size if it failed. */
+    (void)addr_get_local(fd, &endpoint->local);
+    (void)addr_get_peer(fd, &endpoint->peer);
+}
+
+static int
+family_of(const Endpoint *endpoint)
+{
+    const Addr *known =
+        endpoint->peer.size > 0 ? &endpoint->peer : &endpoint->local;
+
+    return known->raw.any.sa_family;
+}
+
+/* socket.socket around the fd. */
 static PyObject *
 make_socket(Endpoint *endpoint, State *st)
 {
@@ -106,9 +125,9 @@ make_socket(Endpoint *endpoint, State *st)
 #endif
     sock = PyObject_CallFunction(st->objects[OBJECT_SOCKET],
                                  "iiii",
-                                 (int)endpoint->peer.raw.any.sa_family,
+                                 family_of(endpoint),
                                  type,
-                                 0,
+                                 endpoint->proto,
                                  endpoint->fd);
 #ifndef SOCK_NONBLOCK
     if (sock != NULL) {
@@ -127,11 +146,11 @@ make_socket(Endpoint *endpoint, State *st)
 static PyObject *
 make_closed_socket(Endpoint *endpoint, State *st)
 {
-    PyObject *sock =
-        PyObject_CallFunction(st->objects[OBJECT_SOCKET],
-                              "ii",
-                              (int)endpoint->peer.raw.any.sa_family,
-                              SOCK_STREAM);
+    PyObject *sock = PyObject_CallFunction(st->objects[OBJECT_SOCKET],
+                                           "iii",
+                                           family_of(endpoint),
+                                           SOCK_STREAM,
+                                           endpoint->proto);
     PyObject *closed = NULL;
 
     if (sock != NULL) {

@@ -2,7 +2,8 @@
  * stands for it, and the names of both ends.
  *
  * Of an accepted connection all that is there is the fd and the peer's raw
- * address: the Python objects are made when somebody asks.
+ * address: the Python objects are made when somebody asks. So it is with one
+ * that dial.c made.
  */
 #ifndef UVLOOP_CORE_ENDPOINT_H
 #define UVLOOP_CORE_ENDPOINT_H
@@ -12,6 +13,7 @@
 
 typedef struct {
     int fd;             /* -1 once released */
+    int proto;          /* of the socket that is still to be made */
     PyObject *sock;     /* owned: socket.socket, or NULL: not made yet */
     PyObject *wrapper;  /* owned: the TransportSocket around it, or NULL */
     PyObject *sockname; /* owned: NULL until asked for; kept after close */
@@ -38,6 +40,9 @@ void endpoint_disown(Endpoint *endpoint, State *st);
 
 /* Take over an fd that accept gave. */
 void endpoint_accept(Endpoint *endpoint, int fd, const Addr *peer);
+
+/* Take over an fd of our own that has connected, by `proto`. */
+void endpoint_connected(Endpoint *endpoint, int fd, int proto);
 
 /* What get_extra_info gives for socket, sockname and peername: a new
  * reference (of names None if they are not known), or NULL. May run Python

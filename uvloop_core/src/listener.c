@@ -9,6 +9,10 @@
  * want to be served too. */
 #define MAX_ACCEPTS 64
 
+/* After so many that came alone a second one is looked for: the kernel makes
+ * a socket and a file before it sees that there is none. */
+#define ALONE 8
+
 /* asyncio's ACCEPT_RETRY_DELAY, in seconds. */
 #define RETRY_DELAY 1.0
 
@@ -21,7 +25,9 @@ typedef struct {
     PyObject *context; /* owned: each connection gets a copy */
     const ListenerKind *kind;
     int fd;
-    int backlog;
+    int most;     /* accepted in one turn */
+    int next;     /* to be accepted in the next turn, 1..most */
+    int alone;    /* turns in a row in which one came, and no more was asked */
     char serving; /* start() was called */
     bool resting; /* out of resources: a timer will start it again */
 } Listener;
@@ -227,16 +233,31 @@ is_about_connection(int err)
     }
 }
 
+/* Learn from how many came. */
+static void
+adapt(Listener *listener, int count)
+{
+    if (count < listener->next) {
+        listener->next = count > 1 ? count : 1;
+        listener->alone = 0;
+    }
+    else if (count > 1 || ++listener->alone == ALONE) {
+        listener->next =
+            2 * count < listener->most ? 2 * count : listener->most;
+        listener->alone = 0;
+    }
+}
+
 static PyObject *
 accept_ready(PyObject *self, PyObject *unused)
 {
     Listener *listener = CAST(Listener, self);
     Loop *loop = listener_loop(listener);
+    int count = 0;
 
     (void)unused;
-    for (int i = 0; i < listener->backlog && i < MAX_ACCEPTS &&
-                    listener->serving && loop->border.fatal == NULL;
-         i++) {
+    while (count < listener->next && listener->serving &&
+           loop->border.fatal == NULL) {
         Addr peer;
         int fd = accept_connection(listener->fd, &peer);
 
@@ -250,7 +271,9 @@ accept_ready(PyObject *self, PyObject *unused)
             accept_failed(listener, -fd);
             break;
         }
+        count++;
     }
+    adapt(listener, count);
     Py_RETURN_NONE;
 }
 
@@ -328,7 +351,11 @@ listener_tp_init(PyObject *self, PyObject *args, PyObject *kwargs)
         return -1;
     }
     listener->fd = fd;
-    listener->backlog = backlog < 1 ? 1 : backlog;
+    listener->most = backlog < 1 ? 1 : backlog;
+    if (listener->most > MAX_ACCEPTS) {
+        listener->most = MAX_ACCEPTS;
+    }
+    listener->next = 1;
     listener->sock = Py_NewRef(sock);
     listener->factory = Py_NewRef(factory);
     listener->server = server == Py_None ? NULL : Py_NewRef(server);

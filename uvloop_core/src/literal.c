@@ -18,27 +18,28 @@ static const Kind kinds[] = {
 #endif
 };
 
-/* AF_INET or AF_INET6, with the resolver's own spelling of the address in
- * `name`; AF_UNSPEC if text is something else. */
+/* Read a plain address: AF_INET or AF_INET6; AF_UNSPEC if text is something
+ * else. */
 static int
-find_family(const char *text, char name[INET6_ADDRSTRLEN])
+read_address(const char *text, uint16_t port, Addr *addr)
 {
-    struct in6_addr raw;
-    int family = strchr(text, ':') == NULL ? AF_INET : AF_INET6;
-
-    if (inet_pton(family, text, &raw) != 1 ||
-        inet_ntop(family, &raw, name, INET6_ADDRSTRLEN) == NULL) {
+    memset(&addr->raw, 0, sizeof(addr->raw));
+    if (strchr(text, ':') == NULL) {
+        if (inet_pton(AF_INET, text, &addr->raw.in.sin_addr) != 1) {
+            return AF_UNSPEC;
+        }
+        addr->raw.in.sin_family = AF_INET;
+        addr->raw.in.sin_port = htons(port);
+        addr->size = sizeof(addr->raw.in);
+        return AF_INET;
+    }
+    if (inet_pton(AF_INET6, text, &addr->raw.in6.sin6_addr) != 1) {
         return AF_UNSPEC;
     }
-    return family;
-}
-
-/* (host, port), (host, port, 0, 0). New reference, or NULL. */
-static PyObject *
-make_address(int family, const char *name, long port)
-{
-    return family == AF_INET ? Py_BuildValue("sl", name, port)
-                             : Py_BuildValue("slii", name, port, 0, 0);
+    addr->raw.in6.sin6_family = AF_INET6;
+    addr->raw.in6.sin6_port = htons(port);
+    addr->size = sizeof(addr->raw.in6);
+    return AF_INET6;
 }
 
 /* (family, type, proto, '', address). New reference, or NULL. */
@@ -107,6 +108,32 @@ read_number(PyObject *object, long max)
     return overflow == 0 && value >= 0 && value <= max ? value : -1;
 }
 
+bool
+literal_read(PyObject *const args[5], Addr *addr)
+{
+    PyObject *host = args[0];
+    long port = args[1] == Py_None ? 0 : read_number(args[1], 0xffff);
+    long wanted = read_number(args[2], INT_MAX);
+    long type = read_number(args[3], INT_MAX);
+    const char *text = NULL;
+    int family = AF_UNSPEC;
+    Py_ssize_t size = 0;
+
+    if (!PyUnicode_Check(host) || port < 0 || wanted < 0 ||
+        !is_known(type, read_number(args[4], INT_MAX))) {
+        return false;
+    }
+    text = PyUnicode_AsUTF8AndSize(host, &size);
+    if (text == NULL) {
+        PyErr_Clear(); /* surrogates: the resolver shall judge them */
+        return false;
+    }
+    if (strlen(text) == (size_t)size) {
+        family = read_address(text, (uint16_t)port, addr);
+    }
+    return family != AF_UNSPEC && (wanted == AF_UNSPEC || wanted == family);
+}
+
 PyDoc_STRVAR(
     resolve_literal_doc,
     "resolve_literal($module, host, port, family, type, proto, /)\n--\n\n"
@@ -117,13 +144,7 @@ static PyObject *
 resolve_literal_meth(PyObject *module, PyObject *const *args, Py_ssize_t nargs)
 {
     State *st = PyModule_GetState(module);
-    char name[INET6_ADDRSTRLEN];
-    const char *text = NULL;
-    long port = 0;
-    long wanted = 0;
-    long type = 0;
-    int family = AF_UNSPEC;
-    Py_ssize_t size = 0;
+    Addr addr;
     PyObject *address = NULL;
     PyObject *list = NULL;
 
@@ -132,27 +153,16 @@ resolve_literal_meth(PyObject *module, PyObject *const *args, Py_ssize_t nargs)
                             "resolve_literal() takes 5 arguments (%zd given)",
                             nargs);
     }
-    port = args[1] == Py_None ? 0 : read_number(args[1], 0xffff);
-    wanted = read_number(args[2], INT_MAX);
-    type = read_number(args[3], INT_MAX);
-    if (!PyUnicode_Check(args[0]) || port < 0 || wanted < 0 ||
-        !is_known(type, read_number(args[4], INT_MAX))) {
+    if (!literal_read(args, &addr)) {
         Py_RETURN_NONE;
     }
-    text = PyUnicode_AsUTF8AndSize(args[0], &size);
-    if (text == NULL) {
-        PyErr_Clear(); /* surrogates: the resolver shall judge them */
-        Py_RETURN_NONE;
-    }
-    if (strlen(text) == (size_t)size) {
-        family = find_family(text, name);
-    }
-    if (family == AF_UNSPEC || (wanted != AF_UNSPEC && wanted != family)) {
-        Py_RETURN_NONE;
-    }
-    address = make_address(family, name, port);
+    /* In the resolver's own spelling. */
+    address = addr_to_python(&addr);
     if (address != NULL) {
-        list = make_list(st, family, type, address);
+        list = make_list(st,
+                         addr.raw.any.sa_family,
+                         read_number(args[3], INT_MAX),
+                         address);
         Py_DECREF(address);
     }
     return list;

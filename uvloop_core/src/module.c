@@ -1,4 +1,5 @@
 /* module.c - uvloop_core._core: multi-phase initialisation, nothing else. */
+#include "dial.h"
 #include "forks.h"
 #include "fs_event.h"
 #include "kinds.h"
@@ -21,6 +22,7 @@ static const Register registers[] = {
     waiter_register,
     reading_register,
     sockets_register,
+    dial_register,
     server_register,
     listener_register,
     tcp_register,

@@ -423,6 +423,9 @@ core_poll(int epfd,
     int found = 0;
     int kept = 0;
 
+    if (poll->sweeping) {
+        return 0;
+    }
     if (poll_is_foreign(poll)) {
         return 0; /* forked inside a callback: the parent's events */
     }
@@ -500,6 +503,18 @@ poll_once(Poll *poll)
     polling = poll;
     (void)uv_run(poll->uv, UV_RUN_ONCE); /* alive or not is ours to know */
     read_inputs(poll);
+    polling = outer;
+}
+
+void
+poll_sweep(Poll *poll)
+{
+    Poll *outer = polling;
+
+    polling = poll;
+    poll->sweeping = true;
+    (void)uv_run(poll->uv, UV_RUN_NOWAIT); /* as above */
+    poll->sweeping = false;
     polling = outer;
 }
 

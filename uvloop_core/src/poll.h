@@ -53,6 +53,7 @@ typedef struct {
     size_t error_allocated;
     uint64_t forks; /* the process's fork count that the set belongs to */
     bool hurry;     /* do not wait: stop is set, or the loop closes */
+    bool sweeping;  /* do not even look: only what was closed is due */
     bool coarse;    /* the kernel lacks epoll_pwait2: milliseconds */
     bool waited;    /* the last poll gave the thread state away */
 } Poll;
@@ -63,6 +64,10 @@ int poll_init(Poll *poll);
 /* One uv_run(UV_RUN_ONCE): libuv's callbacks are called, then readers; user
  * fds that are ready put their callbacks into the ready ring. */
 void poll_once(Poll *poll);
+
+/* Have libuv let go of the handles that were closed, without a system call:
+ * else it would not wait in the next poll. */
+void poll_sweep(Poll *poll);
 
 /* Call `callback` whenever fd is ready (with CALLBACK_ONCE: once at least,
  * and then only until it is watched again), in place of an earlier one, which

@@ -33,6 +33,10 @@ poll_turn(Loop *loop)
 {
     enter_leave(&loop->border); /* others may want the context meanwhile */
     loop->poll.hurry = loop->stopping;
+    if (loop->registry.closing > 0) {
+        poll_sweep(&loop->poll);
+        enter_leave(&loop->border);
+    }
     poll_once(&loop->poll);
     enter_leave(&loop->border);
     loop->polled_at = uv_hrtime();
@@ -64,9 +68,8 @@ is_poll_due(Loop *loop)
 static bool
 may_skip_poll(Loop *loop, bool first)
 {
-    if (first || loop->stopping || loop->registry.closing > 0 ||
-        ready_count(&loop->ready) == 0 || loop->skipped >= RUN_MAX_SKIPPED ||
-        is_poll_due(loop)) {
+    if (first || loop->stopping || ready_count(&loop->ready) == 0 ||
+        loop->skipped >= RUN_MAX_SKIPPED || is_poll_due(loop)) {
         return false;
     }
     loop->skipped++;
