@@ -15,7 +15,7 @@ from concurrent.futures import Executor, Future
 
 import pytest
 
-from uvloop_core import Loop
+from uvloop_core import Loop, _core
 
 variable = contextvars.ContextVar('variable', default='unset')
 
@@ -191,6 +191,52 @@ def test_a_closed_loop_makes_no_task(loop):
     with pytest.raises(RuntimeError, match=r'Event loop is closed'):
         loop.create_task(coroutine)
     coroutine.close()
+
+
+# Subclasses
+
+
+@pytest.mark.parametrize('method', ['call_soon', 'get_debug', 'time'])
+def test_a_subclass_may_override_what_asyncio_calls(method):
+    called = []
+
+    def override(self, *args, **kwargs):
+        called.append(method)
+        return getattr(super(Mine, self), method)(*args, **kwargs)
+
+    Mine = type('Mine', (Loop,), {method: override})
+    loop = Mine()
+    loop.run_until_complete(asyncio.wait_for(asyncio.sleep(0), 60))
+    loop.close()
+
+    assert called
+
+
+def test_an_attribute_of_the_loop_goes_before_its_method(loop):
+    called = []
+    call_soon = loop.call_soon
+
+    def look(*args, **kwargs):
+        called.append(args)
+        return call_soon(*args, **kwargs)
+
+    loop.call_soon = look
+    loop.run_until_complete(answer())
+
+    assert called
+
+
+def test_a_class_gets_the_methods_that_it_does_not_override():
+    class Mine(_core.Loop):
+        def time(self):
+            return 42
+
+    override = Mine.time
+    Mine._own_methods()
+
+    assert vars(Mine)['time'] is override
+    assert vars(Mine)['call_soon'].__objclass__ is Mine
+    assert vars(Loop)['call_soon'].__objclass__ is Loop
 
 
 # Tasks

@@ -961,6 +961,48 @@ libuv_loop_meth(PyObject *self, PyObject *Py_UNUSED(ignored))
     return capsule;
 }
 
+PyDoc_STRVAR(
+    own_methods_doc,
+    "_own_methods($type, /)\n--\n\n"
+    "Define the methods that a subclass inherits from here on itself, "
+    "too. CPython is quick where an object's class is the one that a "
+    "method is defined on, and else walks through the bases.");
+
+static PyObject *
+own_methods_meth(PyObject *type, PyObject *Py_UNUSED(ignored))
+{
+    State *st = state_of_type((PyTypeObject *)type);
+    PyTypeObject *base = NULL;
+    int err = 0;
+
+    if (st == NULL) {
+        return NULL;
+    }
+    base = st->types[TYPE_LOOP];
+    for (PyMethodDef *def = base->tp_methods; err == 0 && def->ml_name;
+         def++) {
+        PyObject *inherited = PyObject_GetAttrString(type, def->ml_name);
+        PyObject *ours =
+            PyObject_GetAttrString((PyObject *)base, def->ml_name);
+
+        if (inherited == NULL || ours == NULL) {
+            err = -1;
+        }
+        else if (inherited == ours) { /* nothing overrides it */
+            err = state_add_descriptor(
+                (PyTypeObject *)type,
+                def->ml_name,
+                PyDescr_NewMethod((PyTypeObject *)type, def));
+        }
+        Py_XDECREF(inherited);
+        Py_XDECREF(ours);
+    }
+    if (err < 0) {
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
 /* ---- attributes ---- */
 
 static PyObject *
@@ -1224,6 +1266,10 @@ static PyMethodDef loop_methods[] = {
     {"_owner", owner_meth, METH_O, owner_doc},
     {"_get_backend_id", get_backend_id_meth, METH_NOARGS, get_backend_id_doc},
     {"_libuv_loop", libuv_loop_meth, METH_NOARGS, libuv_loop_doc},
+    {"_own_methods",
+     own_methods_meth,
+     METH_NOARGS | METH_CLASS,
+     own_methods_doc},
     {NULL, NULL, 0, NULL},
 };
 

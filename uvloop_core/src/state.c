@@ -214,6 +214,20 @@ state_clear(State *st)
     }
 }
 
+int
+state_add_descriptor(PyTypeObject *type,
+                     const char *name,
+                     PyObject *descriptor)
+{
+    int err = -1;
+
+    if (descriptor != NULL) {
+        err = PyObject_SetAttrString((PyObject *)type, name, descriptor);
+        Py_DECREF(descriptor);
+    }
+    return err;
+}
+
 State *
 state_of_type(PyTypeObject *type)
 {

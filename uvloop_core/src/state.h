@@ -178,6 +178,11 @@ int state_init(State *st);
 int state_traverse(State *st, visitproc visit, void *arg);
 void state_clear(State *st);
 
+/* Put a descriptor on a type; 0 or -1. */
+int state_add_descriptor(PyTypeObject *type,
+                         const char *name,
+                         PyObject *descriptor /* steals */);
+
 /* Borrowed. `type` is one of ours or a subclass; NULL with TypeError. */
 State *state_of_type(PyTypeObject *type);
 
