@@ -268,6 +268,50 @@ def test_create_task_takes_no_other_keywords(loop, keywords):
     coroutine.close()
 
 
+@pytest.mark.parametrize('keywords', [{'loop': None}, {'spam': 1}])
+def test_nor_does_it_while_the_loop_runs(loop, keywords):
+    async def main():
+        coroutine = answer()
+        with pytest.raises(TypeError):
+            loop.create_task(coroutine, **keywords)
+        coroutine.close()
+
+    loop.run_until_complete(main())
+
+
+@pytest.mark.parametrize('keywords', [{}, {'name': 'spam'}])
+def test_a_task_belongs_to_the_loop_that_was_asked(loop, keywords):
+    other = asyncio.new_event_loop()
+
+    async def main():
+        mine = loop.create_task(answer(), **keywords)
+        others = other.create_task(answer(), **keywords)
+        return mine.get_loop(), others
+
+    got, others = loop.run_until_complete(main())
+
+    assert got is loop
+    assert others.get_loop() is other
+    other.run_until_complete(others)
+    other.close()
+
+
+def test_a_task_belongs_to_the_loop_that_was_asked_if_no_one_runs(loop):
+    """Some code hides the loop that runs."""
+
+    async def main():
+        asyncio._set_running_loop(None)
+        try:
+            return loop.create_task(answer())
+        finally:
+            asyncio._set_running_loop(loop)
+
+    task = loop.run_until_complete(main())
+
+    assert task.get_loop() is loop
+    assert loop.run_until_complete(task) == 42
+
+
 @pytest.mark.parametrize('count', [0, 2])
 def test_create_task_takes_one_coroutine(loop, count):
     with pytest.raises(TypeError, match=r'create_task\(\)'):

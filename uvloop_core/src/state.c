@@ -116,6 +116,7 @@ static const Import imports[OBJECT_COUNT] = {
     [OBJECT_FORMAT_CALLBACK] = {"asyncio.format_helpers",
                                 "_format_callback_source"},
     [OBJECT_FUTURE] = {"asyncio.futures", "Future"},
+    [OBJECT_GET_RUNNING_LOOP] = {"asyncio.events", "_get_running_loop"},
     [OBJECT_INVALID_STATE] = {"asyncio.exceptions", "InvalidStateError"},
     [OBJECT_ISCOROUTINE] = {"asyncio.coroutines", "iscoroutine"},
     [OBJECT_ISCOROUTINEFUNCTION] = {"inspect", "iscoroutinefunction"},
