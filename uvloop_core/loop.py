@@ -278,6 +278,10 @@ class Loop(
             self.call_soon_threadsafe(self.create_task, generator.aclose())
 
 
+# asyncio's C code calls them for each step of a task.
+Loop._own_methods()
+
+
 def stop_its_loop(future: asyncio.Future[Any]) -> None:
     if not future.cancelled() and isinstance(
         future.exception(), SystemExit | KeyboardInterrupt

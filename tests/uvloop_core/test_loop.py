@@ -15,7 +15,7 @@ from concurrent.futures import Executor, Future
 
 import pytest
 
-from uvloop_core import Loop
+from uvloop_core import Loop, _core
 
 variable = contextvars.ContextVar('variable', default='unset')
 
@@ -193,6 +193,52 @@ def test_a_closed_loop_makes_no_task(loop):
     coroutine.close()
 
 
+# Subclasses
+
+
+@pytest.mark.parametrize('method', ['call_soon', 'get_debug', 'time'])
+def test_a_subclass_may_override_what_asyncio_calls(method):
+    called = []
+
+    def override(self, *args, **kwargs):
+        called.append(method)
+        return getattr(super(Mine, self), method)(*args, **kwargs)
+
+    Mine = type('Mine', (Loop,), {method: override})
+    loop = Mine()
+    loop.run_until_complete(asyncio.wait_for(asyncio.sleep(0), 60))
+    loop.close()
+
+    assert called
+
+
+def test_an_attribute_of_the_loop_goes_before_its_method(loop):
+    called = []
+    call_soon = loop.call_soon
+
+    def look(*args, **kwargs):
+        called.append(args)
+        return call_soon(*args, **kwargs)
+
+    loop.call_soon = look
+    loop.run_until_complete(answer())
+
+    assert called
+
+
+def test_a_class_gets_the_methods_that_it_does_not_override():
+    class Mine(_core.Loop):
+        def time(self):
+            return 42
+
+    override = Mine.time
+    Mine._own_methods()
+
+    assert vars(Mine)['time'] is override
+    assert vars(Mine)['call_soon'].__objclass__ is Mine
+    assert vars(Loop)['call_soon'].__objclass__ is Loop
+
+
 # Tasks
 
 
@@ -220,6 +266,50 @@ def test_create_task_takes_no_other_keywords(loop, keywords):
     with pytest.raises(TypeError):
         loop.create_task(coroutine, **keywords)
     coroutine.close()
+
+
+@pytest.mark.parametrize('keywords', [{'loop': None}, {'spam': 1}])
+def test_nor_does_it_while_the_loop_runs(loop, keywords):
+    async def main():
+        coroutine = answer()
+        with pytest.raises(TypeError):
+            loop.create_task(coroutine, **keywords)
+        coroutine.close()
+
+    loop.run_until_complete(main())
+
+
+@pytest.mark.parametrize('keywords', [{}, {'name': 'spam'}])
+def test_a_task_belongs_to_the_loop_that_was_asked(loop, keywords):
+    other = asyncio.new_event_loop()
+
+    async def main():
+        mine = loop.create_task(answer(), **keywords)
+        others = other.create_task(answer(), **keywords)
+        return mine.get_loop(), others
+
+    got, others = loop.run_until_complete(main())
+
+    assert got is loop
+    assert others.get_loop() is other
+    other.run_until_complete(others)
+    other.close()
+
+
+def test_a_task_belongs_to_the_loop_that_was_asked_if_no_one_runs(loop):
+    """Some code hides the loop that runs."""
+
+    async def main():
+        asyncio._set_running_loop(None)
+        try:
+            return loop.create_task(answer())
+        finally:
+            asyncio._set_running_loop(loop)
+
+    task = loop.run_until_complete(main())
+
+    assert task.get_loop() is loop
+    assert loop.run_until_complete(task) == 42
 
 
 @pytest.mark.parametrize('count', [0, 2])

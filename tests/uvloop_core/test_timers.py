@@ -138,8 +138,9 @@ def test_timers_run_by_time_whatever_the_order_of_the_calls(loop):
 
 def test_a_later_call_may_be_due_earlier(loop):
     order = []
-    loop.call_later(0.02, order.append, 'second')
-    loop.call_later(0.01, order.append, 'first')
+    now = loop.time()
+    loop.call_at(now + 0.02, order.append, 'second')
+    loop.call_at(now + 0.01, order.append, 'first')
 
     run_for(loop, 0.03)
 

@@ -24,7 +24,7 @@ cache_push(CallbackCache *cache, Callback *callback /* steals */)
     cache->count++;
 }
 
-/* One of at least one; new reference, with nothing to call. */
+/* One of at least one; new reference, blank. */
 static Callback *
 cache_pop(CallbackCache *cache)
 {
@@ -44,6 +44,8 @@ cache_free(CallbackCache *cache, size_t count)
     }
 }
 
+/* New reference, blank: no context, nothing to call, no arguments; NULL with
+ * an exception. */
 static Callback *
 allocate(CallbackHost *host, bool timer)
 {
@@ -62,8 +64,13 @@ allocate(CallbackHost *host, bool timer)
         callback = PyObject_GC_New(Callback, st->types[TYPE_HANDLE]);
     }
     if (callback != NULL) {
+        callback->callable = NULL;
+        callback->context = NULL;
+        callback->args = NULL;
         callback->source_traceback = NULL;
         callback->weakrefs = NULL;
+        callback->shape = ARGS_NONE;
+        callback->running = false;
         atomic_init(&callback->gate, NULL);
     }
     return callback;
@@ -94,13 +101,10 @@ fill(Callback *callback,
 
     callback->host = host;
     callback->flags = 0;
-    callback->running = false;
     atomic_store_explicit(&callback->cancelled, false, memory_order_relaxed);
     atomic_store_explicit(
         &callback->phase, PHASE_PRIVATE, memory_order_relaxed);
     callback->callable = Py_NewRef(callable);
-    callback->args = NULL;
-    callback->shape = ARGS_NONE;
     callback->context = context == NULL || context == Py_None
                             ? PyContext_CopyCurrent()
                             : Py_NewRef(context);
@@ -493,7 +497,7 @@ callback_release(CallbackHost *host, Callback *callback)
     if (object_is_ours((PyObject *)callback) && callback->weakrefs == NULL &&
         callback->source_traceback == NULL && callback->shape == ARGS_NONE &&
         is_cache_ours(host)) {
-        if (PyObject_GC_IsTracked((PyObject *)callback)) {
+        if (callback->flags & CALLBACK_TRACKED) {
             PyObject_GC_UnTrack(callback);
         }
         drop_gate(callback);
@@ -539,8 +543,8 @@ callback_cancel(Callback *callback)
 void
 callback_settle(Callback *callback)
 {
-    if (Py_REFCNT(callback) > 1 &&
-        !PyObject_GC_IsTracked((PyObject *)callback)) {
+    if (Py_REFCNT(callback) > 1 && !(callback->flags & CALLBACK_TRACKED)) {
+        callback->flags |= CALLBACK_TRACKED;
         PyObject_GC_Track(callback);
     }
 }
@@ -558,7 +562,7 @@ visit_inner(Callback *callback, visitproc visit, void *arg)
 int
 callback_visit(Callback *callback, visitproc visit, void *arg)
 {
-    if (PyObject_GC_IsTracked((PyObject *)callback)) {
+    if (callback->flags & CALLBACK_TRACKED) {
         Py_VISIT(callback);
         return 0;
     }

@@ -50,7 +50,8 @@ enum {
     CALLBACK_TIMER = 4,    /* a TimerCallback */
     CALLBACK_HEAPED = 8,   /* in the timers' heap */
     CALLBACK_COUNTED = 16, /* the heap knows that it is cancelled */
-    CALLBACK_ONCE = 32 /* a reader or writer that one event is enough for */
+    CALLBACK_ONCE = 32,   /* a reader or writer that one event is enough for */
+    CALLBACK_TRACKED = 64 /* the garbage collector knows it */
 };
 
 enum {
@@ -68,7 +69,7 @@ typedef struct {
     double seconds;    /* as call_at was told: what when() returns */
 } TimerCallback;
 
-/* Freed callbacks kept for the next push: cleared, one reference each, linked
+/* Freed callbacks kept for the next push: blank, one reference each, linked
  * through `callable`. */
 typedef struct {
     Callback *first;

@@ -29,10 +29,13 @@ refuse_thread(void)
 int
 loop_check_thread(Loop *loop)
 {
-    unsigned long thread = border_thread(&loop->border);
+    unsigned long thread = 0;
 
-    if ((COMPAT_FREE_THREADED || loop->border.debug) && thread != 0 &&
-        thread != PyThread_get_thread_ident() &&
+    if (!COMPAT_FREE_THREADED && !loop->border.debug) {
+        return 0; /* asyncio does not look either */
+    }
+    thread = border_thread(&loop->border);
+    if (thread != 0 && thread != PyThread_get_thread_ident() &&
         !poll_is_foreign(&loop->poll) /* forked: that thread is not here */) {
         return refuse_thread();
     }
@@ -270,10 +273,43 @@ is_context_alone(PyObject *const *interned, PyObject *kwnames)
                           PyTuple_GET_ITEM(kwnames, 0));
 }
 
+/* The rare part of parse_call, out of the way of the rest. */
+Py_NO_INLINE static int
+parse_keywords(Loop *loop,
+               const char *method,
+               const short *names,
+               int leading,
+               PyObject *kwnames,
+               Call *call)
+{
+    PyObject *const *interned = loop->st->names;
+    PyObject *const *args = call->args;
+    Py_ssize_t nargs = call->nargs;
+
+    if (nargs < leading) {
+        const ArgSpec spec = {method, leading, leading, leading + 1, names};
+
+        call->args = call->spread;
+        call->nargs = leading;
+        if (args_spread(&spec, interned, args, nargs, kwnames, call->spread) <
+            0) {
+            return -1;
+        }
+        call->context = call->spread[leading];
+    }
+    else {
+        const ArgSpec spec = {method, 0, 0, 1, names + leading};
+
+        return args_spread(
+            &spec, interned, args + nargs, 0, kwnames, &call->context);
+    }
+    return 0;
+}
+
 /* Parse and check what every call_* shares. `names` are the leading
  * arguments, which may come by keyword if no *args follow, and `context`. 0
  * or -1. */
-static int
+static inline int
 parse_call(Loop *loop,
            const char *method,
            const short *names,
@@ -283,30 +319,18 @@ parse_call(Loop *loop,
            PyObject *kwnames,
            Call *call)
 {
-    PyObject *const *interned = loop->st->names;
-    int err = 0;
-
     call->args = args;
     call->nargs = nargs;
     call->context = NULL;
-    if (nargs < leading) {
-        const ArgSpec spec = {method, leading, leading, leading + 1, names};
-
-        err = args_spread(&spec, interned, args, nargs, kwnames, call->spread);
-        call->args = call->spread;
-        call->nargs = leading;
-        call->context = call->spread[leading];
-    }
-    else if (kwnames != NULL && is_context_alone(interned, kwnames)) {
+    if (nargs >= leading && kwnames != NULL &&
+        is_context_alone(loop->st->names, kwnames)) {
         call->context = args[nargs];
     }
-    else if (kwnames != NULL) {
-        const ArgSpec spec = {method, 0, 0, 1, names + leading};
-
-        err = args_spread(
-            &spec, interned, args + nargs, 0, kwnames, &call->context);
+    else if ((nargs < leading || kwnames != NULL) &&
+             parse_keywords(loop, method, names, leading, kwnames, call) < 0) {
+        return -1;
     }
-    return err < 0 ? -1 : loop_check_closed(loop);
+    return loop_check_closed(loop);
 }
 
 static const short soon_names[] = {NAME_callback, NAME_context};
@@ -961,6 +985,48 @@ libuv_loop_meth(PyObject *self, PyObject *Py_UNUSED(ignored))
     return capsule;
 }
 
+PyDoc_STRVAR(
+    own_methods_doc,
+    "_own_methods($type, /)\n--\n\n"
+    "Define the methods that a subclass inherits from here on itself, "
+    "too. CPython is quick where an object's class is the one that a "
+    "method is defined on, and else walks through the bases.");
+
+static PyObject *
+own_methods_meth(PyObject *type, PyObject *Py_UNUSED(ignored))
+{
+    State *st = state_of_type((PyTypeObject *)type);
+    PyTypeObject *base = NULL;
+    int err = 0;
+
+    if (st == NULL) {
+        return NULL;
+    }
+    base = st->types[TYPE_LOOP];
+    for (PyMethodDef *def = base->tp_methods; err == 0 && def->ml_name;
+         def++) {
+        PyObject *inherited = PyObject_GetAttrString(type, def->ml_name);
+        PyObject *ours =
+            PyObject_GetAttrString((PyObject *)base, def->ml_name);
+
+        if (inherited == NULL || ours == NULL) {
+            err = -1;
+        }
+        else if (inherited == ours) { /* nothing overrides it */
+            err = state_add_descriptor(
+                (PyTypeObject *)type,
+                def->ml_name,
+                PyDescr_NewMethod((PyTypeObject *)type, def));
+        }
+        Py_XDECREF(inherited);
+        Py_XDECREF(ours);
+    }
+    if (err < 0) {
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
 /* ---- attributes ---- */
 
 static PyObject *
@@ -1224,6 +1290,10 @@ static PyMethodDef loop_methods[] = {
     {"_owner", owner_meth, METH_O, owner_doc},
     {"_get_backend_id", get_backend_id_meth, METH_NOARGS, get_backend_id_doc},
     {"_libuv_loop", libuv_loop_meth, METH_NOARGS, libuv_loop_doc},
+    {"_own_methods",
+     own_methods_meth,
+     METH_NOARGS | METH_CLASS,
+     own_methods_doc},
     {NULL, NULL, 0, NULL},
 };
 

@@ -129,6 +129,7 @@ static const Import imports[OBJECT_COUNT] = {
     [OBJECT_FORMAT_CALLBACK] = {"asyncio.format_helpers",
                                 "_format_callback_source"},
     [OBJECT_FUTURE] = {"asyncio.futures", "Future"},
+    [OBJECT_GET_RUNNING_LOOP] = {"asyncio.events", "_get_running_loop"},
     [OBJECT_INVALID_STATE] = {"asyncio.exceptions", "InvalidStateError"},
     [OBJECT_ISCOROUTINE] = {"asyncio.coroutines", "iscoroutine"},
     [OBJECT_ISCOROUTINEFUNCTION] = {"inspect", "iscoroutinefunction"},
@@ -222,6 +223,20 @@ state_clear(State *st)
     for (int i = 0; i < NAME_COUNT; i++) {
         Py_CLEAR(st->names[i]);
     }
+}
+
+int
+state_add_descriptor(PyTypeObject *type,
+                     const char *name,
+                     PyObject *descriptor)
+{
+    int err = -1;
+
+    if (descriptor != NULL) {
+        err = PyObject_SetAttrString((PyObject *)type, name, descriptor);
+        Py_DECREF(descriptor);
+    }
+    return err;
 }
 
 State *

@@ -44,6 +44,7 @@ typedef enum {
     OBJECT_EXTRACT_STACK,
     OBJECT_FORMAT_CALLBACK,
     OBJECT_FUTURE,
+    OBJECT_GET_RUNNING_LOOP,
     OBJECT_INVALID_STATE,
     OBJECT_ISCOROUTINE,
     OBJECT_ISCOROUTINEFUNCTION,
@@ -194,6 +195,11 @@ int state_init(State *st);
 /* The module's m_traverse and m_clear. */
 int state_traverse(State *st, visitproc visit, void *arg);
 void state_clear(State *st);
+
+/* Put a descriptor on a type; 0 or -1. */
+int state_add_descriptor(PyTypeObject *type,
+                         const char *name,
+                         PyObject *descriptor /* steals */);
 
 /* Borrowed. `type` is one of ours or a subclass; NULL with TypeError. */
 State *state_of_type(PyTypeObject *type);

@@ -60,6 +60,60 @@ take_coroutine(State *st,
     return coro;
 }
 
+/* Whether asyncio.Task, called with these keywords, takes this loop if it is
+ * not told to: the one that runs in this thread; 1, 0 or -1. */
+static int
+is_found(State *st, PyObject *loop, PyObject *kwnames)
+{
+    PyObject *running = NULL;
+    int found = 0;
+    int told = kwnames == NULL
+                   ? 0
+                   : PySequence_Contains(kwnames, st->names[NAME_loop]);
+
+    if (told != 0) {
+        return told < 0 ? -1 : 0;
+    }
+    running = PyObject_CallNoArgs(st->objects[OBJECT_GET_RUNNING_LOOP]);
+    found = running == NULL ? -1 : running == loop;
+    Py_XDECREF(running);
+    return found;
+}
+
+/* The task, by whatever way it is made; `factory` may be NULL. */
+static PyObject *
+create_by_keywords(State *st,
+                   PyObject *loop,
+                   PyObject *factory,
+                   PyObject *const *args,
+                   Py_ssize_t nargs,
+                   PyObject *kwnames)
+{
+    PyObject *coro = NULL;
+    PyObject *positional = NULL;
+    PyObject *task = NULL;
+    PyObject *keywords = collect_keywords(
+        st, factory == NULL ? loop : NULL, args + nargs, kwnames);
+
+    if (keywords != NULL) {
+        coro = take_coroutine(st, args, nargs, keywords);
+    }
+    if (coro != NULL) {
+        positional = factory == NULL ? PyTuple_Pack(1, coro)
+                                     : PyTuple_Pack(2, loop, coro);
+    }
+    if (positional != NULL) {
+        task =
+            PyObject_Call(factory == NULL ? st->objects[OBJECT_TASK] : factory,
+                          positional,
+                          keywords);
+    }
+    Py_XDECREF(positional);
+    Py_XDECREF(coro);
+    Py_XDECREF(keywords);
+    return task;
+}
+
 PyObject *
 task_create(State *st,
             PyObject *loop,
@@ -68,27 +122,20 @@ task_create(State *st,
             Py_ssize_t nargs,
             PyObject *kwnames)
 {
-    bool by_factory = factory != NULL && factory != Py_None;
-    PyObject *coro = NULL;
-    PyObject *positional = NULL;
-    PyObject *task = NULL;
-    PyObject *keywords =
-        collect_keywords(st, by_factory ? NULL : loop, args + nargs, kwnames);
+    int found = 0;
 
-    if (keywords != NULL) {
-        coro = take_coroutine(st, args, nargs, keywords);
+    if (factory == Py_None) {
+        factory = NULL;
     }
-    if (coro != NULL) {
-        positional =
-            by_factory ? PyTuple_Pack(2, loop, coro) : PyTuple_Pack(1, coro);
+    if (factory == NULL && nargs == 1) {
+        found = is_found(st, loop, kwnames);
     }
-    if (positional != NULL) {
-        task = PyObject_Call(by_factory ? factory : st->objects[OBJECT_TASK],
-                             positional,
-                             keywords);
+    if (found < 0) {
+        return NULL;
     }
-    Py_XDECREF(positional);
-    Py_XDECREF(coro);
-    Py_XDECREF(keywords);
-    return task;
+    if (found) {
+        return PyObject_Vectorcall(
+            st->objects[OBJECT_TASK], args, (size_t)nargs, kwnames);
+    }
+    return create_by_keywords(st, loop, factory, args, nargs, kwnames);
 }

@@ -1078,24 +1078,12 @@ static PyMemberDef members[] = {
     {"_conn_lost", Py_T_INT, offsetof(Transport, lost), Py_READONLY, NULL},
 };
 
-/* Put a descriptor on the type; 0 or -1. */
-static int
-add(PyTypeObject *type, const char *name, PyObject *descriptor /* steals */)
-{
-    int err = -1;
-
-    if (descriptor != NULL) {
-        err = PyObject_SetAttrString((PyObject *)type, name, descriptor);
-        Py_DECREF(descriptor);
-    }
-    return err;
-}
-
 int
 transport_add_table(PyTypeObject *type, PyMethodDef *table)
 {
     for (PyMethodDef *def = table; def->ml_name != NULL; def++) {
-        if (add(type, def->ml_name, PyDescr_NewMethod(type, def)) < 0) {
+        if (state_add_descriptor(
+                type, def->ml_name, PyDescr_NewMethod(type, def)) < 0) {
             return -1;
         }
     }
@@ -1121,14 +1109,16 @@ transport_add_methods(PyTypeObject *type)
         return -1;
     }
     for (size_t i = 0; i < ARRAY_LEN(getset); i++) {
-        if (add(type, getset[i].name, PyDescr_NewGetSet(type, &getset[i])) <
-            0) {
+        if (state_add_descriptor(type,
+                                 getset[i].name,
+                                 PyDescr_NewGetSet(type, &getset[i])) < 0) {
             return -1;
         }
     }
     for (size_t i = 0; i < ARRAY_LEN(members); i++) {
-        if (add(type, members[i].name, PyDescr_NewMember(type, &members[i])) <
-            0) {
+        if (state_add_descriptor(type,
+                                 members[i].name,
+                                 PyDescr_NewMember(type, &members[i])) < 0) {
             return -1;
         }
     }
