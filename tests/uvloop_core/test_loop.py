@@ -312,6 +312,16 @@ def test_a_task_belongs_to_the_loop_that_was_asked_if_no_one_runs(loop):
     assert loop.run_until_complete(task) == 42
 
 
+@pytest.mark.skipif(sys.version_info < (3, 12), reason='new in Python 3.12')
+def test_a_task_may_be_eager_by_itself(our_loop):
+    """asyncio's create_task() takes it from 3.14 on."""
+
+    async def main():
+        return our_loop.create_task(answer(), eager_start=True).done()
+
+    assert our_loop.run_until_complete(main())
+
+
 @pytest.mark.parametrize('count', [0, 2])
 def test_create_task_takes_one_coroutine(loop, count):
     with pytest.raises(TypeError, match=r'create_task\(\)'):

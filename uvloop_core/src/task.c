@@ -1,5 +1,7 @@
 #include "task.h"
 
+#include "args.h"
+
 /* The keywords as a dict, after `loop` if that is not NULL; new reference. */
 static PyObject *
 collect_keywords(State *st,
@@ -61,18 +63,22 @@ take_coroutine(State *st,
 }
 
 /* Whether asyncio.Task, called with these keywords, takes this loop if it is
- * not told to: the one that runs in this thread; 1, 0 or -1. */
+ * not told to: the one that runs in this thread; 1, 0 or -1. Where it takes
+ * eager_start, it has to be told the loop (3.12 and 3.13). */
 static int
 is_found(State *st, PyObject *loop, PyObject *kwnames)
 {
+    Py_ssize_t count = kwnames == NULL ? 0 : PyTuple_GET_SIZE(kwnames);
     PyObject *running = NULL;
     int found = 0;
-    int told = kwnames == NULL
-                   ? 0
-                   : PySequence_Contains(kwnames, st->names[NAME_loop]);
 
-    if (told != 0) {
-        return told < 0 ? -1 : 0;
+    for (Py_ssize_t i = 0; i < count; i++) {
+        PyObject *name = PyTuple_GET_ITEM(kwnames, i);
+
+        if (!args_same_name(name, st->names[NAME_name]) &&
+            !args_same_name(name, st->names[NAME_context])) {
+            return 0;
+        }
     }
     running = PyObject_CallNoArgs(st->objects[OBJECT_GET_RUNNING_LOOP]);
     found = running == NULL ? -1 : running == loop;
