@@ -360,8 +360,7 @@ read_message(Stream *stream)
 {
     Loop *loop = transport_loop(&stream->transport);
     size_t size = stream->read.size;
-    LoopSpare *spare =
-        size <= READ_MIN ? &loop->spares[0] : &loop->spares[1];
+    LoopSpare *spare = size <= READ_MIN ? &loop->spares[0] : &loop->spares[1];
 
     if (stream->read.recycles && fill_spare(spare, size)) {
         return read_recycled(stream, spare);

@@ -672,10 +672,8 @@ stream_write(Stream *stream, PyObject *data)
     if (PyBytes_GET_SIZE(data) == 0 || drops_write(stream)) {
         return 0;
     }
-    return write_memory(stream,
-                        data,
-                        PyBytes_AS_STRING(data),
-                        (size_t)PyBytes_GET_SIZE(data));
+    return write_memory(
+        stream, data, PyBytes_AS_STRING(data), (size_t)PyBytes_GET_SIZE(data));
 }
 
 /* A list of bytes objects and memoryviews made of the lines; the sequence
