@@ -124,8 +124,8 @@ batch_receive(Batch *batch, int fd, int family, Forecast *forecast)
     if (batch->slot != slot) {
         prepare(batch, slot);
     }
-    received = forecast->next == 1 ? receive_one(batch, fd)
-                                   : receive_some(batch, fd, forecast->next);
+    received = forecast->next > 1 ? receive_some(batch, fd, forecast->next)
+                                  : receive_one(batch, fd);
     if (received < 0) {
         return -errno;
     }
