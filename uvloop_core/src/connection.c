@@ -17,18 +17,21 @@
 /* ---- StreamOps ---- */
 
 static ssize_t
-send_to_socket(int fd, struct iovec *pieces, int count)
+send_to_socket(int fd, const void *data, size_t size)
+{
+    ssize_t sent = send(fd, data, size, MSG_NOSIGNAL);
+
+    return sent < 0 ? -errno : sent;
+}
+
+static ssize_t
+send_pieces_to_socket(int fd, struct iovec *pieces, int count)
 {
     struct msghdr message = {.msg_iov = pieces};
     ssize_t sent = 0;
 
     message.msg_iovlen = (size_t)count;
-    do {
-        sent =
-            count == 1
-                ? send(fd, pieces[0].iov_base, pieces[0].iov_len, MSG_NOSIGNAL)
-                : sendmsg(fd, &message, MSG_NOSIGNAL);
-    } while (sent < 0 && errno == EINTR);
+    sent = sendmsg(fd, &message, MSG_NOSIGNAL);
     return sent < 0 ? -errno : sent;
 }
 
@@ -92,6 +95,7 @@ static const StreamOps connection_ops = {
             .extra = find_extra,
         },
     .send = send_to_socket,
+    .send_pieces = send_pieces_to_socket,
     .shut_write = shut_socket,
     .read_error = "Fatal read error on socket transport",
     .write_error = "Fatal write error on socket transport",

@@ -20,21 +20,27 @@
 Batch *
 batch_get(void **memory)
 {
-    if (*memory == NULL) {
-        *memory = PyMem_RawMalloc(sizeof(Batch));
-        if (*memory == NULL) {
+    Batch *batch = *memory;
+
+    if (batch == NULL) {
+        batch = PyMem_RawMalloc(sizeof(Batch));
+        if (batch == NULL) {
             PyErr_NoMemory();
+            return NULL;
         }
+        batch->slot = 0;
+        *memory = batch;
     }
-    return *memory;
+    return batch;
 }
 
-/* Point so many messages at the room. */
+/* Point all messages at the room. What the kernel writes into them is set
+ * before each call. */
 static void
-prepare(Batch *batch, unsigned count, size_t slot)
+prepare(Batch *batch, size_t slot)
 {
-    memset(batch->messages, 0, count * sizeof(batch->messages[0]));
-    for (unsigned i = 0; i < count; i++) {
+    memset(batch->messages, 0, sizeof(batch->messages));
+    for (size_t i = 0; i < BATCH_ROOM / slot; i++) {
         struct msghdr *header = &batch->messages[i].msg_hdr;
 
         batch->pieces[i].iov_base = batch->room + i * slot;
@@ -42,47 +48,58 @@ prepare(Batch *batch, unsigned count, size_t slot)
         header->msg_iov = &batch->pieces[i];
         header->msg_iovlen = 1;
         header->msg_name = &batch->names[i].raw;
-        header->msg_namelen = sizeof(batch->names[i].raw);
     }
+    batch->slot = slot;
 }
 
 /* 1, or -1 with errno. */
 static int
 receive_one(Batch *batch, int fd)
 {
-    Message *message = &batch->messages[0];
-    ssize_t size = recvfrom(fd,
-                            batch->pieces[0].iov_base,
-                            batch->pieces[0].iov_len,
-                            MSG_DONTWAIT,
-                            &batch->names[0].raw.any,
-                            &message->msg_hdr.msg_namelen);
+    Addr *name = &batch->names[0];
+    ssize_t size = 0;
 
+    name->size = sizeof(name->raw);
+    size = recvfrom(fd,
+                    batch->room,
+                    batch->slot,
+                    MSG_DONTWAIT,
+                    &name->raw.any,
+                    &name->size);
     if (size < 0) {
         return -1;
     }
-    message->msg_len = (unsigned)size;
+    batch->messages[0].msg_len = (unsigned)size;
     return 1;
 }
 
+#if DATAGRAMS_HAVE_MMSG
 /* How many came, or -1 with errno. */
 static int
 receive_some(Batch *batch, int fd, unsigned count)
 {
-#if DATAGRAMS_HAVE_MMSG
-    if (count > 1) {
-        int received =
-            recvmmsg(fd, batch->messages, count, MSG_DONTWAIT, NULL);
+    int received = 0;
 
-        if (received >= 0 || errno != ENOSYS) {
-            return received;
-        }
+    for (unsigned i = 0; i < count; i++) {
+        batch->messages[i].msg_hdr.msg_namelen = sizeof(batch->names[i].raw);
     }
+    received = recvmmsg(fd, batch->messages, count, MSG_DONTWAIT, NULL);
+    if (received < 0 && errno == ENOSYS) {
+        return receive_one(batch, fd);
+    }
+    for (int i = 0; i < received; i++) {
+        batch->names[i].size = batch->messages[i].msg_hdr.msg_namelen;
+    }
+    return received;
+}
 #else
+static int
+receive_some(Batch *batch, int fd, unsigned count)
+{
     (void)count;
-#endif
     return receive_one(batch, fd);
 }
+#endif
 
 /* Learn from how many came. */
 static void
@@ -104,15 +121,15 @@ batch_receive(Batch *batch, int fd, int family, Forecast *forecast)
     size_t slot = family == AF_UNIX ? UNIX_SLOT : INET_SLOT;
     int received = 0;
 
-    prepare(batch, forecast->next, slot);
-    received = receive_some(batch, fd, forecast->next);
+    if (batch->slot != slot) {
+        prepare(batch, slot);
+    }
+    received = forecast->next > 1 ? receive_some(batch, fd, forecast->next)
+                                  : receive_one(batch, fd);
     if (received < 0) {
         return -errno;
     }
     adapt(forecast, (unsigned)received, (unsigned)(BATCH_ROOM / slot));
-    for (int i = 0; i < received; i++) {
-        batch->names[i].size = batch->messages[i].msg_hdr.msg_namelen;
-    }
     return received;
 }
 
@@ -128,16 +145,13 @@ batch_bytes(const Batch *batch, int i)
 int
 datagrams_send(int fd, const void *data, size_t size, const Addr *addr)
 {
-    ssize_t sent = 0;
+    ssize_t sent = sendto(fd,
+                          data,
+                          size,
+                          MSG_NOSIGNAL,
+                          addr == NULL ? NULL : &addr->raw.any,
+                          addr == NULL ? 0 : addr->size);
 
-    do {
-        sent = sendto(fd,
-                      data,
-                      size,
-                      MSG_NOSIGNAL,
-                      addr == NULL ? NULL : &addr->raw.any,
-                      addr == NULL ? 0 : addr->size);
-    } while (sent < 0 && errno == EINTR);
     return sent < 0 ? -errno : 0;
 }
 
@@ -252,9 +266,7 @@ flush_some(DatagramQueue *queue, int fd)
             header->msg_namelen = items[i].addr.size;
         }
     }
-    do {
-        sent = sendmmsg(fd, messages, count, MSG_NOSIGNAL);
-    } while (sent < 0 && errno == EINTR);
+    sent = sendmmsg(fd, messages, count, MSG_NOSIGNAL);
     return sent < 0 && errno == ENOSYS ? flush_one(queue, fd) : sent;
 }
 #else

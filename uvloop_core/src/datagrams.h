@@ -31,6 +31,7 @@ typedef struct {
 
 /* One a loop; its memory is touched as far as datagrams fill it. */
 typedef struct {
+    size_t slot; /* room for one: what the pieces are made for; 0: nothing */
     Message messages[BATCH_MAX];
     struct iovec pieces[BATCH_MAX];
     Addr names[BATCH_MAX]; /* whence each came */

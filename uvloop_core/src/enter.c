@@ -46,13 +46,9 @@ enter_leave(Border *border)
     }
 }
 
-/* Enter `context` unless it is entered already; 0 or -1. */
-static int
-enter_context(Border *border, PyObject *context)
+int
+enter_another(Border *border, PyObject *context)
 {
-    if (border->context == context) {
-        return 0;
-    }
     if (border->context != NULL) {
         leave(border);
     }
@@ -63,64 +59,36 @@ enter_context(Border *border, PyObject *context)
     return 0;
 }
 
-static PyObject *
-call(Border *border,
-     PyObject *context,
-     PyObject *callable,
-     PyObject *const *args,
-     size_t nargsf)
-{
-    if (enter_context(border, context) < 0) {
-        return NULL;
-    }
-    return PyObject_Vectorcall(callable, args, nargsf, NULL);
-}
-
-static PyObject *
-call_method(Border *border,
-            PyObject *context,
-            PyObject *name,
-            PyObject *const *args,
-            size_t nargsf)
-{
-    if (enter_context(border, context) < 0) {
-        return NULL;
-    }
-    return PyObject_VectorcallMethod(name, args, nargsf, NULL);
-}
-
 PyObject *
-enter_call(Border *border,
-           PyObject *context,
-           PyObject *callable,
-           PyObject *const *args,
-           size_t nargsf)
+enter_call_corked(Border *border,
+                  PyObject *context,
+                  PyObject *callable,
+                  PyObject *const *args,
+                  size_t nargsf)
 {
     PyObject *result = NULL;
 
-    if (!border->cork.enabled) {
-        return call(border, context, callable, args, nargsf);
-    }
     cork_enter(&border->cork);
-    result = call(border, context, callable, args, nargsf);
+    if (enter_context(border, context) == 0) {
+        result = PyObject_Vectorcall(callable, args, nargsf, NULL);
+    }
     cork_leave(&border->cork);
     return result;
 }
 
 PyObject *
-enter_method(Border *border,
-             PyObject *context,
-             PyObject *name,
-             PyObject *const *args,
-             size_t nargsf)
+enter_method_corked(Border *border,
+                    PyObject *context,
+                    PyObject *name,
+                    PyObject *const *args,
+                    size_t nargsf)
 {
     PyObject *result = NULL;
 
-    if (!border->cork.enabled) {
-        return call_method(border, context, name, args, nargsf);
-    }
     cork_enter(&border->cork);
-    result = call_method(border, context, name, args, nargsf);
+    if (enter_context(border, context) == 0) {
+        result = PyObject_VectorcallMethod(name, args, nargsf, NULL);
+    }
     cork_leave(&border->cork);
     return result;
 }

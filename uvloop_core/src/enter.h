@@ -51,22 +51,61 @@ assert_attached(void)
     assert(PyGILState_Check() || PyThreadState_Get() != NULL);
 }
 
+/* Enter `context`, which is not entered, in the place of what is; 0 or -1. */
+int enter_another(Border *border, PyObject *context);
+
+static inline int
+enter_context(Border *border, PyObject *context)
+{
+    return border->context == context ? 0 : enter_another(border, context);
+}
+
+/* enter_call and enter_method of a loop that coalesces writes. */
+PyObject *enter_call_corked(Border *border,
+                            PyObject *context,
+                            PyObject *callable,
+                            PyObject *const *args,
+                            size_t nargsf);
+PyObject *enter_method_corked(Border *border,
+                              PyObject *context,
+                              PyObject *name,
+                              PyObject *const *args,
+                              size_t nargsf);
+
 /* Call `callable` in `context`; a vectorcall, so nargsf may carry
  * PY_VECTORCALL_ARGUMENTS_OFFSET. The context stays entered until enter_leave
  * or until another one is wanted, so that callbacks in a row that share one
  * pay once. New reference, or NULL with an exception. */
-PyObject *enter_call(Border *border,
-                     PyObject *context,
-                     PyObject *callable,
-                     PyObject *const *args,
-                     size_t nargsf);
+static inline PyObject *
+enter_call(Border *border,
+           PyObject *context,
+           PyObject *callable,
+           PyObject *const *args,
+           size_t nargsf)
+{
+    if (border->cork.enabled) {
+        return enter_call_corked(border, context, callable, args, nargsf);
+    }
+    return enter_context(border, context) < 0
+               ? NULL
+               : PyObject_Vectorcall(callable, args, nargsf, NULL);
+}
 
 /* The same for the method `name` of args[0]; nargsf counts args[0]. */
-PyObject *enter_method(Border *border,
-                       PyObject *context,
-                       PyObject *name,
-                       PyObject *const *args,
-                       size_t nargsf);
+static inline PyObject *
+enter_method(Border *border,
+             PyObject *context,
+             PyObject *name,
+             PyObject *const *args,
+             size_t nargsf)
+{
+    if (border->cork.enabled) {
+        return enter_method_corked(border, context, name, args, nargsf);
+    }
+    return enter_context(border, context) < 0
+               ? NULL
+               : PyObject_VectorcallMethod(name, args, nargsf, NULL);
+}
 
 /* A call made from inside Python (pause_writing during write): in a copy of
  * the context, which may be entered already, left again before it returns. */

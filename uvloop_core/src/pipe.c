@@ -103,13 +103,18 @@ has_room(PyObject *self, PyObject *unused)
 /* ---- StreamOps ---- */
 
 static ssize_t
-send_to_pipe(int fd, struct iovec *pieces, int count)
+send_to_pipe(int fd, const void *data, size_t size)
 {
-    ssize_t sent = 0;
+    ssize_t sent = write(fd, data, size);
 
-    do {
-        sent = writev(fd, pieces, count);
-    } while (sent < 0 && errno == EINTR);
+    return sent < 0 ? -errno : sent;
+}
+
+static ssize_t
+send_pieces_to_pipe(int fd, struct iovec *pieces, int count)
+{
+    ssize_t sent = writev(fd, pieces, count);
+
     return sent < 0 ? -errno : sent;
 }
 
@@ -246,6 +251,7 @@ static const StreamOps write_ops = {
                             "raised exception.",
         },
     .send = send_to_pipe,
+    .send_pieces = send_pieces_to_pipe,
     .await_room = await_room,
     .one_way = true,
     .write_error = "Fatal write error on pipe transport",

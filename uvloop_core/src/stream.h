@@ -13,8 +13,9 @@ typedef struct Stream Stream;
 /* What differs from kind to kind: a const table, set from above. */
 typedef struct {
     TransportOps transport; /* first: transport.h sees only it */
-    /* Send at most count pieces: the bytes that went, or a negative errno. */
-    ssize_t (*send)(int fd, struct iovec *pieces, int count);
+    /* Send one piece, or several: the bytes that went, or a negative errno. */
+    ssize_t (*send)(int fd, const void *data, size_t size);
+    ssize_t (*send_pieces)(int fd, struct iovec *pieces, int count);
     /* Send no more: 0, or a negative errno. */
     int (*shut_write)(int fd);
     /* Have stream_writable called when the kernel takes more, again and again
@@ -47,8 +48,6 @@ typedef struct {
 /* Into what a stream reads, see stream_read.c. */
 typedef struct {
     size_t size;     /* predicted size of the next read */
-    PyObject *lent;  /* owned: the bytes object that is read into, or NULL */
-    size_t room;     /* of lent */
     bool recycles;   /* predicted: the protocol does not keep what it gets */
     uint8_t dropped; /* messages in a row that the protocol did not keep */
     uint8_t misses;  /* how often that prediction was wrong */

@@ -35,135 +35,60 @@ stream_init(Stream *stream, int fd)
 
 /* ---- what to read into ---- */
 
-/* The loop keeps a small and a big bytes object for all of its streams. */
-static LoopSpare *
-find_spare(Stream *stream, size_t size)
+/* What the loop keeps for all of its streams that read so much: a bytes object
+ * that is small or big. False without memory. */
+static bool
+fill_spare(LoopSpare *spare, size_t size)
 {
-    Loop *loop = transport_loop(&stream->transport);
-
-    return size <= READ_MIN ? &loop->spares[0] : &loop->spares[1];
-}
-
-/* Take a bytes object to read into; on failure there is none, and no
- * exception. */
-static void
-lend_recycled(Stream *stream)
-{
-    ReadState *read = &stream->read;
-    LoopSpare *spare = find_spare(stream, read->size);
-
-    if (spare->bytes != NULL && spare->size >= read->size) {
-        read->lent = spare->bytes;
-        read->room = spare->size;
-        spare->bytes = NULL;
-        return;
+    if (spare->bytes == NULL || spare->size < size) {
+        Py_XSETREF(spare->bytes,
+                   PyBytes_FromStringAndSize(NULL, (Py_ssize_t)size));
+        spare->size = size;
     }
-    read->lent = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)read->size);
-    read->room = read->size;
-    if (read->lent == NULL) {
+    if (spare->bytes == NULL) {
         PyErr_Clear(); /* the loop's own buffer does it too */
+        return false;
     }
+    return true;
 }
 
-static void
-lend_exact(Stream *stream)
+/* Learn from a read; true if it has filled its room, so that there may be
+ * more. */
+static bool
+adapt_size(ReadState *read, size_t count, size_t room)
 {
-    ReadState *read = &stream->read;
-
-    if (read->size <= LOOP_READ_BUFFER) {
-        return;
+    if (count >= read->size) {
+        read->size *= read->size < READ_MAX ? 2 : 1;
+        return count == room;
     }
-    read->lent = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)read->size);
-    read->room = read->size;
-    if (read->lent == NULL) {
-        PyErr_Clear(); /* the loop's own buffer does it too */
-    }
-}
-
-/* Give a bytes object that is ours alone to the loop, for the next read. */
-static void
-give_spare(Stream *stream, PyObject *bytes /* steals */, size_t room)
-{
-    LoopSpare *spare = find_spare(stream, room);
-
-    if (spare->bytes == NULL || spare->size < room) {
-        Py_XSETREF(spare->bytes, bytes);
-        spare->size = room;
-    }
-    else {
-        Py_DECREF(bytes);
-    }
-}
-
-/* Nothing was read into it. */
-static void
-give_back(Stream *stream)
-{
-    PyObject *bytes = stream->read.lent;
-
-    stream->read.lent = NULL;
-    if (bytes != NULL) {
-        give_spare(stream, bytes, stream->read.room);
-    }
-}
-
-static void
-adapt_size(ReadState *read, size_t count)
-{
-    if (count >= read->size && read->size < READ_MAX) {
-        read->size *= 2;
-    }
-    else if (count < read->size / 4 && read->size > READ_MIN) {
+    if (read->size > READ_MIN && count < read->size / 4) {
         read->size /= 2;
     }
+    return false;
 }
 
-/* A new bytes object of what was read, whether it is a recycled one. NULL
- * with MemoryError. */
-static PyObject *
-take_message(Stream *stream, const char *data, size_t count, bool *recycled)
-{
-    PyObject *bytes = stream->read.lent;
-
-    stream->read.lent = NULL;
-    *recycled = bytes != NULL && stream->read.recycles;
-    if (bytes == NULL) {
-        return PyBytes_FromStringAndSize(data, (Py_ssize_t)count);
-    }
-    if (*recycled) {
-        bytes_recycle(bytes, (Py_ssize_t)count);
-    }
-    else if (count < stream->read.room) {
-        (void)bytes_shrink(&bytes, (Py_ssize_t)count); /* NULL says it */
-    }
-    return bytes;
-}
-
-/* The protocol has had the message: learn from whether it kept it. */
+/* The protocol kept a recycled message. */
 static void
-drop_message(Stream *stream, PyObject *bytes /* steals */, bool recycled)
+stop_recycling(ReadState *read)
 {
-    ReadState *read = &stream->read;
-    bool kept = !bytes_is_ours(bytes);
+    read->recycles = false;
+    read->dropped = 0;
+    if (read->misses < MAX_MISSES) {
+        read->misses++;
+    }
+}
 
-    if (recycled && !kept) {
-        give_spare(stream, bytes, read->room);
-        return;
-    }
-    if (recycled) {
-        read->recycles = false;
-        read->dropped = 0;
-        if (read->misses < MAX_MISSES) {
-            read->misses++;
-        }
-    }
-    else if (kept) {
+/* The protocol has had a message of its own: learn from whether it kept it.
+ */
+static void
+note_kept(ReadState *read, bool kept)
+{
+    if (kept) {
         read->dropped = 0;
     }
     else if (++read->dropped >= 1u << read->misses) {
         read->recycles = true;
     }
-    Py_DECREF(bytes);
 }
 
 /* ---- what was read ---- */
@@ -193,44 +118,33 @@ feed_reader(Stream *stream, const char *data, size_t count)
     if (fed == 0) {
         return false;
     }
-    give_back(stream);
     stream->read.recycles = true;
-    adapt_size(&stream->read, count);
     if (fed < 0) {
         fail_receiving(transport);
     }
     return true;
 }
 
-static void
-receive_data(Stream *stream, const char *data, size_t count)
+/* True; or false if that failed, which has been seen to. */
+static inline bool
+receive_data(Stream *stream, PyObject *bytes)
 {
     Transport *transport = &stream->transport;
-    bool recycled = false;
-    PyObject *bytes = take_message(stream, data, count, &recycled);
-    PyObject *args[2] = {transport->protocol, bytes};
-    PyObject *result = NULL;
-
-    if (bytes == NULL) {
-        transport_fatal_pending(transport, stream_ops(stream)->read_error);
-        return;
-    }
-    adapt_size(&stream->read, count);
-    Py_INCREF(args[0]);
-    result =
+    PyObject *args[2] = {Py_NewRef(transport->protocol), bytes};
+    PyObject *result =
         enter_method(&transport_loop(transport)->border,
                      transport->context,
                      transport_state(transport)->names[NAME_data_received],
                      args,
                      2);
+
     Py_DECREF(args[0]);
     if (result == NULL) {
-        Py_DECREF(bytes);
         fail_receiving(transport);
-        return;
+        return false;
     }
     Py_DECREF(result);
-    drop_message(stream, bytes, recycled);
+    return true;
 }
 
 static void
@@ -307,31 +221,19 @@ tell_buffer_updated(Stream *stream, PyObject *protocol, ssize_t count)
     Py_XDECREF(result);
 }
 
-/* read(2): bytes, 0 at the end, or a negative errno. */
-static ssize_t
-read_some(const Stream *stream, void *data, size_t room)
-{
-    ssize_t count = 0;
-
-    do {
-        count = read(stream->fd, data, room);
-    } while (count < 0 && errno == EINTR);
-    return count < 0 ? -errno : count;
-}
-
-/* The end, or an error: `count` is not positive. */
+/* The end, or a negative errno. What a signal came before is read in the next
+ * turn. */
 static void
-receive_no_data(Stream *stream, ssize_t count)
+receive_no_data(Stream *stream, int err)
 {
     Transport *transport = &stream->transport;
 
-    if (count == 0) {
+    if (err == 0) {
         stream_stop_reading(transport);
         receive_eof(stream);
     }
-    else if (count != -EAGAIN && count != -EWOULDBLOCK) {
-        transport_fatal_uv(
-            transport, (int)count, stream_ops(stream)->read_error);
+    else if (err != -EAGAIN && err != -EWOULDBLOCK && err != -EINTR) {
+        transport_fatal_uv(transport, err, stream_ops(stream)->read_error);
     }
 }
 
@@ -342,6 +244,7 @@ read_into_protocol(Stream *stream)
     PyObject *protocol = Py_NewRef(transport->protocol);
     Py_buffer view = {0};
     ssize_t count = 0;
+    int err = 0;
 
     if (get_buffer(stream, protocol, &view) < 0) {
         transport_fatal_pending(
@@ -352,66 +255,134 @@ read_into_protocol(Stream *stream)
         PyBuffer_Release(&view); /* get_buffer had it stopped, or moved */
         goto done;
     }
-    count = read_some(stream, view.buf, (size_t)view.len);
+    count = read(stream->fd, view.buf, (size_t)view.len);
+    err = count < 0 ? -errno : 0;
     /* Before buffer_updated: the protocol may want to resize it there. */
     PyBuffer_Release(&view);
     if (count > 0) {
         tell_buffer_updated(stream, protocol, count);
     }
     else {
-        receive_no_data(stream, count);
+        receive_no_data(stream, err);
     }
 done:
     Py_DECREF(protocol);
 }
 
-/* Read once and hand it over; true if there may be more. */
+/* After a read that has filled its room. */
 static bool
-read_message(Stream *stream)
+may_read_on(const Stream *stream)
 {
-    ReadState *read = &stream->read;
-    char *data = transport_loop(&stream->transport)->read_buffer;
-    size_t room = LOOP_READ_BUFFER;
-    ssize_t count = 0;
-
-    if (read->recycles) {
-        lend_recycled(stream);
-    }
-    else {
-        lend_exact(stream);
-    }
-    if (read->lent != NULL) {
-        data = PyBytes_AS_STRING(read->lent);
-        room = read->room;
-    }
-    count = read_some(stream, data, room);
-    if (count <= 0) {
-        give_back(stream);
-        receive_no_data(stream, count);
-        return false;
-    }
-    if (!feed_reader(stream, data, (size_t)count)) {
-        receive_data(stream, data, (size_t)count);
-    }
-    return (size_t)count == room && transport_is_reading(&stream->transport) &&
+    return transport_is_reading(&stream->transport) &&
            !stream->transport.fills_buffers;
 }
 
+/* Read once into what the loop keeps, and hand it over; true if there may be
+ * more. */
+static bool
+read_recycled(Stream *stream, LoopSpare *spare)
+{
+    PyObject *bytes = spare->bytes;
+    size_t room = spare->size;
+    ssize_t count = read(stream->fd, PyBytes_AS_STRING(bytes), room);
+    bool full = false;
+
+    if (count <= 0) {
+        receive_no_data(stream, count < 0 ? -errno : 0);
+        return false;
+    }
+    full = adapt_size(&stream->read, (size_t)count, room);
+    if (!feed_reader(stream, PyBytes_AS_STRING(bytes), (size_t)count)) {
+        bytes_recycle(bytes, count);
+        spare->bytes = NULL; /* is the protocol's meanwhile */
+        if (receive_data(stream, bytes) && bytes_is_ours(bytes)) {
+            assert(spare->bytes == NULL); /* reads are not nested */
+            spare->bytes = bytes;
+        }
+        else {
+            stop_recycling(&stream->read);
+            Py_DECREF(bytes);
+        }
+    }
+    return full && may_read_on(stream);
+}
+
+/* The same into a bytes object of its own, or the loop's buffer. */
+static bool
+read_fresh(Stream *stream)
+{
+    size_t size = LOOP_READ_BUFFER;
+    char *data = transport_loop(&stream->transport)->read_buffer;
+    PyObject *bytes = NULL;
+    ssize_t count = 0;
+    bool full = false;
+
+    if (stream->read.size > LOOP_READ_BUFFER) {
+        bytes = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)stream->read.size);
+        if (bytes == NULL) {
+            PyErr_Clear(); /* the loop's own buffer does it too */
+        }
+        else {
+            size = stream->read.size;
+            data = PyBytes_AS_STRING(bytes);
+        }
+    }
+    count = read(stream->fd, data, size);
+    if (count <= 0) {
+        receive_no_data(stream, count < 0 ? -errno : 0);
+        Py_XDECREF(bytes);
+        return false;
+    }
+    full = adapt_size(&stream->read, (size_t)count, size);
+    if (feed_reader(stream, data, (size_t)count)) {
+        goto done;
+    }
+    if (bytes == NULL) {
+        bytes = PyBytes_FromStringAndSize(data, count);
+    }
+    else if ((size_t)count < size) {
+        (void)bytes_shrink(&bytes, count); /* NULL says it */
+    }
+    if (bytes == NULL) {
+        transport_fatal_pending(&stream->transport,
+                                stream_ops(stream)->read_error);
+    }
+    else if (receive_data(stream, bytes)) {
+        note_kept(&stream->read, !bytes_is_ours(bytes));
+    }
+done:
+    Py_XDECREF(bytes);
+    return full && may_read_on(stream);
+}
+
+static bool
+read_message(Stream *stream)
+{
+    Loop *loop = transport_loop(&stream->transport);
+    size_t size = stream->read.size;
+    LoopSpare *spare = size <= READ_MIN ? &loop->spares[0] : &loop->spares[1];
+
+    if (stream->read.recycles && fill_spare(spare, size)) {
+        return read_recycled(stream, spare);
+    }
+    return read_fresh(stream);
+}
+
+/* The list of open handles holds the stream, whatever the protocol does: what
+ * is closed here leaves it in another uv_run. */
 void
 stream_readable(Handle *handle)
 {
     Stream *stream = (Stream *)handle;
-    bool more = !stream->transport.fills_buffers;
+    int left = MAX_READS;
 
     assert_attached();
-    Py_INCREF(stream);
-    if (!more) {
+    if (stream->transport.fills_buffers) {
         read_into_protocol(stream);
+        return;
     }
-    for (int count = 0; more && count < MAX_READS; count++) {
-        more = read_message(stream);
+    while (read_message(stream) && --left > 0) {
     }
-    Py_DECREF(stream);
 }
 
 /* ---- libuv's side: it only tells when, and not of plain input ---- */
@@ -435,9 +406,7 @@ on_read(uv_stream_t *uv, ssize_t count, const uv_buf_t *buf)
         stream_readable(&stream->transport.handle);
         return;
     }
-    Py_INCREF(stream);
-    receive_no_data(stream, count == UV_EOF ? 0 : count);
-    Py_DECREF(stream);
+    receive_no_data(stream, count == UV_EOF ? 0 : (int)count);
 }
 
 int

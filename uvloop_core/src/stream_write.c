@@ -195,21 +195,33 @@ fail(Stream *stream, int err)
         &stream->transport, err, stream_ops(stream)->write_error);
 }
 
-/* Bytes sent, 0 if the kernel takes none now, or -1: the connection is lost
- * and that has been seen to. */
+/* Of what StreamOps.send returned: bytes sent, 0 if the kernel takes none now
+ * (a signal came first: it is asked again when there is room), or -1: the
+ * connection is lost and that has been seen to. */
 static ssize_t
-send_pieces(Stream *stream, struct iovec *pieces, int count)
+check_sent(Stream *stream, ssize_t sent)
 {
-    ssize_t sent = stream_ops(stream)->send(stream->fd, pieces, count);
-
     if (sent >= 0) {
         return sent;
     }
-    if (sent == -EAGAIN || sent == -EWOULDBLOCK || sent == -ENOBUFS) {
+    if (sent == -EAGAIN || sent == -EWOULDBLOCK || sent == -ENOBUFS ||
+        sent == -EINTR) {
         return 0;
     }
     fail(stream, (int)sent);
     return -1;
+}
+
+static ssize_t
+send_pieces(Stream *stream, struct iovec *pieces, int count)
+{
+    const StreamOps *ops = stream_ops(stream);
+    ssize_t sent =
+        count == 1
+            ? ops->send(stream->fd, pieces[0].iov_base, pieces[0].iov_len)
+            : ops->send_pieces(stream->fd, pieces, count);
+
+    return check_sent(stream, sent);
 }
 
 /* Send from the queue until the kernel takes no more: 0, or -1 as above. May
@@ -487,17 +499,19 @@ prepare_cork(Stream *stream, size_t size)
 
 /* ---- write ---- */
 
-/* True if what is written now is to be dropped. */
+/* True if what is written now is to be dropped: never before it closes. */
 static bool
 drops_write(Stream *stream)
 {
     Transport *transport = &stream->transport;
 
-    if (stream_ops(stream)->one_way && transport->closing &&
-        transport->lost == 0) {
-        return true; /* after close() or write_eof(), as asyncio's pipes */
+    if (!transport->closing) {
+        return false;
     }
-    return transport_drops_write(transport);
+    if (transport->lost > 0) {
+        return transport_drops_write(transport);
+    }
+    return stream_ops(stream)->one_way; /* as asyncio's pipes */
 }
 
 /* Queue what send left of an object; 0, or -1 with MemoryError. */
@@ -542,24 +556,12 @@ write_later(Stream *stream, PyObject *object, const char *data, size_t size)
     cork(stream);
 }
 
-/* Send, queue the rest; 0, or -1 with an exception. */
-static int
-send_memory(Stream *stream, PyObject *object, const char *data, size_t size)
+/* What could not be sent at once: queue it; 0, or -1 with an exception. */
+static Py_NO_INLINE int
+keep_memory(Stream *stream, PyObject *object, const char *data, size_t size)
 {
-    Transport *transport = &stream->transport;
-    size_t sent = 0;
-
-    if (stream->queue.size == 0) {
-        struct iovec piece = {(void *)data, size};
-        ssize_t count = send_pieces(stream, &piece, 1);
-
-        if (count < 0 || (size_t)count == size) {
-            return 0;
-        }
-        sent = (size_t)count;
-    }
-    if (queue_rest(stream, object, data + sent, size - sent) < 0) {
-        fail_pending(stream); /* a part has gone */
+    if (queue_rest(stream, object, data, size) < 0) {
+        fail_pending(stream); /* a part may have gone */
         return 0;
     }
     if (stream->corked) {
@@ -568,41 +570,54 @@ send_memory(Stream *stream, PyObject *object, const char *data, size_t size)
     else if (!stream->sending) {
         settle_queue(stream);
     }
-    return transport_maybe_pause(transport);
+    return transport_maybe_pause(&stream->transport);
 }
 
-static int
-write_memory(Stream *stream, PyObject *object, const char *data, size_t size)
+/* Send, queue the rest; 0, or -1 with an exception. */
+static inline int
+send_memory(Stream *stream, PyObject *object, const char *data, size_t size)
 {
-    if (cork_of(stream)->depth > 0) {
-        if (prepare_cork(stream, size)) {
-            write_later(stream, object, data, size);
+    ssize_t sent = 0;
+
+    if (stream->queue.size == 0) {
+        sent = stream_ops(stream)->send(stream->fd, data, size);
+        if (sent == (ssize_t)size) {
             return 0;
         }
-        if (stream->transport.lost > 0) {
-            return 0; /* by what was sent just now */
+        sent = check_sent(stream, sent);
+        if (sent < 0) {
+            return 0;
         }
+    }
+    return keep_memory(stream, object, data + sent, size - (size_t)sent);
+}
+
+/* The same inside a callback of a loop that coalesces. */
+static Py_NO_INLINE int
+cork_memory(Stream *stream, PyObject *object, const char *data, size_t size)
+{
+    if (prepare_cork(stream, size)) {
+        write_later(stream, object, data, size);
+        return 0;
+    }
+    if (stream->transport.lost > 0) {
+        return 0; /* by what was sent just now */
     }
     return send_memory(stream, object, data, size);
 }
 
-int
-stream_write(Stream *stream, PyObject *data)
+static inline int
+write_memory(Stream *stream, PyObject *object, const char *data, size_t size)
 {
-    Py_buffer view = {0};
-    int err = 0;
+    return cork_of(stream)->depth > 0
+               ? cork_memory(stream, object, data, size)
+               : send_memory(stream, object, data, size);
+}
 
-    if (!PyBytes_CheckExact(data) && !PyObject_CheckBuffer(data)) {
-        PyObject *name = PyType_GetName(Py_TYPE(data));
-
-        if (name != NULL) {
-            PyErr_Format(PyExc_TypeError,
-                         "data argument must be a bytes-like object, not %R",
-                         name);
-            Py_DECREF(name);
-        }
-        return -1;
-    }
+/* Whether write() may be called at all: 0, or -1 with RuntimeError. */
+static int
+check_write(const Stream *stream)
+{
     if (stream->eof_written) {
         PyErr_SetString(PyExc_RuntimeError,
                         "Cannot call write() after write_eof()");
@@ -613,16 +628,29 @@ stream_write(Stream *stream, PyObject *data)
                         "unable to write; sendfile is in progress");
         return -1;
     }
-    if (PyBytes_CheckExact(data)) {
-        if (PyBytes_GET_SIZE(data) == 0 || drops_write(stream)) {
-            return 0;
+    return 0;
+}
+
+/* write() of anything but a bytes object. */
+static int
+write_buffer(Stream *stream, PyObject *data)
+{
+    Py_buffer view = {0};
+    int err = 0;
+
+    if (!PyObject_CheckBuffer(data)) {
+        PyObject *name = PyType_GetName(Py_TYPE(data));
+
+        if (name != NULL) {
+            PyErr_Format(PyExc_TypeError,
+                         "data argument must be a bytes-like object, not %R",
+                         name);
+            Py_DECREF(name);
         }
-        return write_memory(stream,
-                            data,
-                            PyBytes_AS_STRING(data),
-                            (size_t)PyBytes_GET_SIZE(data));
+        return -1;
     }
-    if (PyObject_GetBuffer(data, &view, PyBUF_SIMPLE) < 0) {
+    if (check_write(stream) < 0 ||
+        PyObject_GetBuffer(data, &view, PyBUF_SIMPLE) < 0) {
         return -1;
     }
     if (view.len > 0 && !drops_write(stream)) {
@@ -630,6 +658,22 @@ stream_write(Stream *stream, PyObject *data)
     }
     PyBuffer_Release(&view);
     return err;
+}
+
+int
+stream_write(Stream *stream, PyObject *data)
+{
+    if (!PyBytes_CheckExact(data)) {
+        return write_buffer(stream, data);
+    }
+    if (check_write(stream) < 0) {
+        return -1;
+    }
+    if (PyBytes_GET_SIZE(data) == 0 || drops_write(stream)) {
+        return 0;
+    }
+    return write_memory(
+        stream, data, PyBytes_AS_STRING(data), (size_t)PyBytes_GET_SIZE(data));
 }
 
 /* A list of bytes objects and memoryviews made of the lines; the sequence
@@ -964,7 +1008,6 @@ stream_clear(Stream *stream)
         PyMem_Free(stream->queue.items);
         memset(&stream->queue, 0, sizeof(stream->queue));
     }
-    Py_CLEAR(stream->read.lent);
     Py_CLEAR(stream->holder);
     transport_clear(&stream->transport);
 }

@@ -454,6 +454,38 @@ send_memory(UdpTransport *udp, const void *data, size_t size, PyObject *name)
     return queue_datagram(udp, data, size, addr);
 }
 
+/* 0, or -1 with an exception. */
+static int
+send_object(UdpTransport *udp, PyObject *data, PyObject *name)
+{
+    Py_buffer view = {0};
+    int err = 0;
+
+    if (PyBytes_CheckExact(data)) {
+        return send_memory(udp,
+                           PyBytes_AS_STRING(data),
+                           (size_t)PyBytes_GET_SIZE(data),
+                           name);
+    }
+    if (!PyObject_CheckBuffer(data)) {
+        PyObject *type = PyType_GetName(Py_TYPE(data));
+
+        if (type != NULL) {
+            PyErr_Format(PyExc_TypeError,
+                         "data argument must be a bytes-like object, not %R",
+                         type);
+            Py_DECREF(type);
+        }
+        return -1;
+    }
+    if (PyObject_GetBuffer(data, &view, PyBUF_SIMPLE) < 0) {
+        return -1;
+    }
+    err = send_memory(udp, view.buf, (size_t)view.len, name);
+    PyBuffer_Release(&view);
+    return err;
+}
+
 /* ---- TransportOps ---- */
 
 static int
@@ -735,9 +767,6 @@ sendto_meth(PyObject *self,
     static const ArgSpec spec = {"sendto", 1, 2, 2, names};
     UdpTransport *udp = CAST(UdpTransport, self);
     PyObject *out[2];
-    PyObject *name = NULL;
-    Py_buffer view = {0};
-    int err = 0;
 
     if (args_spread(&spec,
                     transport_state(&udp->transport)->names,
@@ -748,22 +777,10 @@ sendto_meth(PyObject *self,
         loop_check_thread(transport_loop(&udp->transport)) < 0) {
         return NULL;
     }
-    if (!PyObject_CheckBuffer(out[0])) {
-        name = PyType_GetName(Py_TYPE(out[0]));
-        if (name != NULL) {
-            PyErr_Format(PyExc_TypeError,
-                         "data argument must be a bytes-like object, not %R",
-                         name);
-            Py_DECREF(name);
-        }
+    if (send_object(udp, out[0], given(out[1])) < 0) {
         return NULL;
     }
-    if (PyObject_GetBuffer(out[0], &view, PyBUF_SIMPLE) < 0) {
-        return NULL;
-    }
-    err = send_memory(udp, view.buf, (size_t)view.len, given(out[1]));
-    PyBuffer_Release(&view);
-    return err < 0 ? NULL : Py_NewRef(Py_None);
+    Py_RETURN_NONE;
 }
 
 static int
