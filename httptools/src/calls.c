@@ -494,8 +494,8 @@ calls_set_on_error(Events *events, PyObject *on_error)
 {
     Callback *callback = &events->callbacks[CALLBACK_ERROR];
 
+    callback->receiver = NULL;
     Py_XSETREF(callback->function, Py_NewRef(on_error));
-    Py_CLEAR(callback->receiver);
 }
 
 int
