@@ -11,17 +11,14 @@ call(const Callback *callback, PyObject **args, size_t count)
 
     if (callback->receiver != NULL) {
         args[1] = callback->receiver;
-        result =
-            PyObject_Vectorcall(callback->function,
-                                args + 1,
-                                (count + 1) | PY_VECTORCALL_ARGUMENTS_OFFSET,
-                                NULL);
+        result = function_call(callback->function,
+                               args + 1,
+                               (count + 1) | PY_VECTORCALL_ARGUMENTS_OFFSET);
     }
     else {
-        result = PyObject_Vectorcall(callback->function,
-                                     args + 2,
-                                     count | PY_VECTORCALL_ARGUMENTS_OFFSET,
-                                     NULL);
+        result = function_call(callback->function,
+                               args + 2,
+                               count | PY_VECTORCALL_ARGUMENTS_OFFSET);
     }
     if (result == NULL) {
         return -1;
@@ -74,8 +71,8 @@ calls_emit_span(Events *events, int index, const char *at, size_t len)
 
 /* Who hears of headers one by one: trailers may have a callback of their
  * own. A batch protocol hears of the head's otherwise. */
-static Callback *
-header_callback(Events *events)
+static const Callback *
+header_callback(const Events *events)
 {
     if (events->phase == PHASE_TRAILERS &&
         events->callbacks[CALLBACK_TRAILER].function != NULL) {
@@ -84,30 +81,49 @@ header_callback(Events *events)
     return &events->callbacks[CALLBACK_HEADER];
 }
 
-/* Deliver the header that is whole, if there is one. It is forgotten first:
- * whatever the callback does, it is not delivered twice. */
-int
-calls_emit_header(Events *events)
+static int
+emit_header(Events *events, const Callback *callback, const HeaderText *text)
 {
-    Spans *header = &events->header;
     PyObject *args[4] = {NULL, NULL, NULL, NULL};
     int err = -1;
+
+    if (callback->function == NULL) {
+        return 0;
+    }
+    args[2] = state_token(events->st, text->name, text->name_len);
+    args[3] = state_token(events->st, text->value, text->value_len);
+    if (args[2] != NULL && args[3] != NULL) {
+        err = call(callback, args, 2);
+    }
+    Py_XDECREF(args[3]);
+    Py_XDECREF(args[2]);
+    return err;
+}
+
+int
+calls_emit_header(Events *events, const HeaderText *text)
+{
+    if (emit_header(events, &events->callbacks[CALLBACK_HEADER], text) < 0) {
+        return calls_fail(&events->llhttp, "`on_header_field` callback error");
+    }
+    return calls_answer(events);
+}
+
+/* Deliver the header that is whole, if there is one. Whatever the callback
+ * does, it is not delivered twice. */
+int
+calls_flush_header(Events *events)
+{
+    Spans *header = &events->header;
+    HeaderText text;
+    int err;
 
     if (!header->has_value) {
         return 0;
     }
-    if (header_callback(events)->function == NULL) {
-        spans_reset(header);
-        return 0;
-    }
-    args[2] = state_token(events->st, spans_name(header), header->name_len);
-    args[3] = state_token(events->st, spans_value(header), header->value_len);
+    text = spans_text(header);
+    err = emit_header(events, header_callback(events), &text);
     spans_reset(header);
-    if (args[2] != NULL && args[3] != NULL) {
-        err = call(header_callback(events), args, 2);
-    }
-    Py_XDECREF(args[3]);
-    Py_XDECREF(args[2]);
     return err;
 }
 
@@ -242,7 +258,7 @@ calls_finish_header(Events *events)
     }
     /* Else it waits, see take_name. */
     if ((switches & WHOLE_TOKENS || events->is_batch) &&
-        calls_emit_header(events) < 0) {
+        calls_flush_header(events) < 0) {
         return -1;
     }
     return calls_answer(events);
@@ -422,7 +438,7 @@ calls_take_name(Events *events, const char *at, size_t len)
     if (!events->wants_headers) {
         return 0;
     }
-    if (calls_emit_header(events) < 0 ||
+    if (calls_flush_header(events) < 0 ||
         spans_add_name(&events->header, at, len) < 0) {
         return calls_fail(&events->llhttp, "`on_header_field` callback error");
     }
@@ -450,23 +466,38 @@ apply_skip_body(Events *events)
     }
 }
 
+/* What the protocol hears at the end of a head. */
+static int
+finish_head(Events *events, int kind, bool keep_alive)
+{
+    const llhttp_t *llhttp = &events->llhttp;
+
+    events->kind = kind;
+    if (look_at_head(events, kind)) {
+        return HPE_USER;
+    }
+    events->keep_alive = keep_alive;
+    events->has_length = (llhttp->flags & F_CONTENT_LENGTH) != 0;
+    events->length = llhttp->content_length;
+    if (calls_flush_header(events) < 0 ||
+        (events->is_batch && emit_head(events) < 0)) {
+        return -1;
+    }
+    return calls_notify(events, CALLBACK_HEADERS_COMPLETE);
+}
+
 int
 calls_complete_head(Events *events)
 {
     llhttp_t *llhttp = &events->llhttp;
+    int err;
 
     apply_skip_body(events);
-    events->kind = events_body_kind(events);
-    if (look_at_head(events, events->kind)) {
-        return HPE_USER;
-    }
-    events->keep_alive = events_should_keep_alive(events);
-    events->has_length = (llhttp->flags & F_CONTENT_LENGTH) != 0;
-    events->length = llhttp->content_length;
-    if (calls_emit_header(events) < 0 ||
-        (events->is_batch && emit_head(events) < 0) ||
-        calls_notify(events, CALLBACK_HEADERS_COMPLETE) < 0) {
-        return -1;
+    err = finish_head(events,
+                      events_body_kind(events),
+                      events_should_keep_alive(events));
+    if (err != 0) {
+        return err;
     }
     apply_skip_body(events);
     if (llhttp->upgrade) {
@@ -476,13 +507,28 @@ calls_complete_head(Events *events)
 }
 
 int
+calls_complete_ordinary_head(Events *events)
+{
+    int kind = events->llhttp.content_length > 0 ? BODY_LENGTH : BODY_NONE;
+    int err = finish_head(events, kind, true);
+
+    return err == 0 ? calls_answer(events) : err;
+}
+
+int
 calls_complete_message(Events *events)
 {
-    events->complete = true;
     events->keep_alive = events_should_keep_alive(events);
     if (events->llhttp.status_code >= 200) {
         events->skip_body = false;
     }
+    return calls_complete_ordinary_message(events);
+}
+
+int
+calls_complete_ordinary_message(Events *events)
+{
+    events->complete = true;
     if (calls_notify(events, CALLBACK_MESSAGE_COMPLETE) < 0) {
         return -1;
     }

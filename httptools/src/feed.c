@@ -154,18 +154,18 @@ stops(Events *events, size_t hook, int answer)
     return true;
 }
 
-/* What a header means to llhttp, between its name and its value. */
+/* What headers mean to llhttp. */
 static inline void
-understand(llhttp_t *llhttp, const ScanHead *head, const ScanHeader *header)
+understand(llhttp_t *llhttp, const ScanHead *head, unsigned flags)
 {
-    llhttp->flags |= (uint16_t)header->flags;
-    if (header->flags & F_CONTENT_LENGTH) {
+    llhttp->flags |= (uint16_t)flags;
+    if (flags & F_CONTENT_LENGTH) {
         llhttp->content_length = head->content_length;
     }
 }
 
-/* Its three hooks, of which the last one is `last`. */
-static inline bool
+/* A header's three hooks, of which the last one is `last`. */
+static bool
 take_header(Events *events,
             const ScanHead *head,
             const ScanHeader *header,
@@ -173,41 +173,92 @@ take_header(Events *events,
 {
     const HeaderText *text = &header->text;
 
-    if (events->is_batch) { /* the others do nothing */
-        understand(&events->llhttp, head, header);
-        return !stops(events, last, calls_gather_header(events, *text));
-    }
     if (stops(events,
               last - 2,
               calls_take_name(events, text->name, text->name_len))) {
         return false;
     }
-    understand(&events->llhttp, head, header);
+    understand(&events->llhttp, head, header->flags);
     return !stops(events,
                   last - 1,
                   calls_take_value(events, text->value, text->value_len)) &&
-           !stops(events,
-                  last,
-                  events->finishes_headers ? calls_finish_header(events)
-                                           : calls_answer(events));
+           !stops(events, last, calls_finish_header(events));
+}
+
+/* The headers if they are looked at one by one. */
+static bool
+finish_headers(Events *events, const ScanHead *head)
+{
+    size_t hook = HOOKS_BEFORE_HEADERS;
+
+    for (size_t i = 0; i < head->count; i++) {
+        hook += HOOKS_OF_HEADER;
+        if (!take_header(events, head, &head->headers[i], hook)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* The same for on_request: nobody hears of them yet. */
+static bool
+gather_headers(Events *events, const ScanHead *head)
+{
+    size_t hook = HOOKS_BEFORE_HEADERS;
+
+    understand(&events->llhttp, head, head->flags);
+    for (size_t i = 0; i < head->count; i++) {
+        hook += HOOKS_OF_HEADER;
+        if (stops(events,
+                  hook,
+                  calls_gather_header(events, head->headers[i].text))) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* The same for on_header alone: it hears of a header where the next one's
+ * name ends, see calls_take_name(), and of the last one with the head. */
+static bool
+emit_headers(Events *events, const ScanHead *head)
+{
+    Spans *kept = &events->header;
+    size_t hook = HOOKS_BEFORE_HEADERS + 1;
+    const HeaderText *text = NULL;
+
+    for (size_t i = 0; i < head->count; i++) {
+        const HeaderText *last = text;
+
+        text = &head->headers[i].text;
+        if (last != NULL &&
+            stops(events, hook, calls_emit_header(events, last))) {
+            (void)spans_add_name(kept, text->name, text->name_len); /* no copy */
+            return false;
+        }
+        understand(&events->llhttp, head, head->headers[i].flags);
+        hook += HOOKS_OF_HEADER;
+    }
+    if (text != NULL) {
+        (void)spans_add_name(kept, text->name, text->name_len); /* as above */
+        (void)spans_add_value(kept, text->value, text->value_len);
+    }
+    return true;
 }
 
 static bool
 take_headers(Events *events, const ScanHead *head)
 {
-    size_t hook = HOOKS_BEFORE_HEADERS;
-
-    for (size_t i = 0; i < head->count; i++) {
-        const ScanHeader *header = &head->headers[i];
-
-        hook += HOOKS_OF_HEADER;
-        if (!events->wants_headers) {
-            understand(&events->llhttp, head, header);
-        }
-        else if (!take_header(events, head, header, hook)) {
-            return false;
-        }
+    if (events->is_batch) {
+        return gather_headers(events, head);
     }
+    if (events->finishes_headers) {
+        return finish_headers(events, head);
+    }
+    if (events->wants_headers) {
+        return emit_headers(events, head);
+    }
+    understand(&events->llhttp, head, head->flags);
     return true;
 }
 
@@ -239,7 +290,7 @@ take_head(Events *events, const ScanHead *head)
         return false;
     }
     llhttp->upgrade = 0;
-    if (stops(events, hook + 1, calls_complete_head(events))) {
+    if (stops(events, hook + 1, calls_complete_ordinary_head(events))) {
         return false;
     }
     if (events->kind == BODY_LENGTH) {
@@ -247,7 +298,7 @@ take_head(Events *events, const ScanHead *head)
         llhttp->_current = events->st->at_body;
         return true;
     }
-    if (stops(events, hook + 2, calls_complete_message(events))) {
+    if (stops(events, hook + 2, calls_complete_ordinary_message(events))) {
         return false;
     }
     /* Another message may follow: scan_request() said so. */

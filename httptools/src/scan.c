@@ -198,6 +198,7 @@ scan_request(ScanHead *head, const char *data, const char *data_end)
         return false;
     }
     head->end = at + 2;
+    head->flags = seen;
     /* Without it, HTTP/1.0 ends the connection. */
     return head->minor == 1 || (seen & F_CONNECTION_KEEP_ALIVE);
 }
