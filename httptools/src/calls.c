@@ -468,9 +468,14 @@ apply_skip_body(Events *events)
 
 /* What the protocol hears at the end of a head. */
 static int
-finish_head(Events *events, int kind, bool keep_alive)
+finish_head(Events *events,
+            int kind,
+            bool keep_alive,
+            const HeaderText *last /* header, or NULL: as llhttp left it */)
 {
     const llhttp_t *llhttp = &events->llhttp;
+    const Callback *on_header = &events->callbacks[CALLBACK_HEADER];
+    int err;
 
     events->kind = kind;
     if (look_at_head(events, kind)) {
@@ -479,8 +484,9 @@ finish_head(Events *events, int kind, bool keep_alive)
     events->keep_alive = keep_alive;
     events->has_length = (llhttp->flags & F_CONTENT_LENGTH) != 0;
     events->length = llhttp->content_length;
-    if (calls_flush_header(events) < 0 ||
-        (events->is_batch && emit_head(events) < 0)) {
+    err = last == NULL ? calls_flush_header(events)
+                       : emit_header(events, on_header, last);
+    if (err < 0 || (events->is_batch && emit_head(events) < 0)) {
         return -1;
     }
     return calls_notify(events, CALLBACK_HEADERS_COMPLETE);
@@ -495,7 +501,8 @@ calls_complete_head(Events *events)
     apply_skip_body(events);
     err = finish_head(events,
                       events_body_kind(events),
-                      events_should_keep_alive(events));
+                      events_should_keep_alive(events),
+                      NULL);
     if (err != 0) {
         return err;
     }
@@ -507,10 +514,10 @@ calls_complete_head(Events *events)
 }
 
 int
-calls_complete_ordinary_head(Events *events)
+calls_complete_ordinary_head(Events *events, const HeaderText *last)
 {
     int kind = events->llhttp.content_length > 0 ? BODY_LENGTH : BODY_NONE;
-    int err = finish_head(events, kind, true);
+    int err = finish_head(events, kind, true, last);
 
     return err == 0 ? calls_answer(events) : err;
 }

@@ -31,8 +31,9 @@ int calls_complete_head(Events *events);
 int calls_complete_message(Events *events);
 
 /* The same for a request as scan.c finds it: its connection goes on, and its
- * body has a length or is not there. */
-int calls_complete_ordinary_head(Events *events);
+ * body has a length or is not there. `last` is the header that calls_emit_header
+ * was not called for, or NULL. */
+int calls_complete_ordinary_head(Events *events, const HeaderText *last);
 int calls_complete_ordinary_message(Events *events);
 
 /* The steps of a header in one: if the protocol wants its head in one call, and

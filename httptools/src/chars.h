@@ -24,7 +24,7 @@ enum {
 };
 extern const uint8_t CHARS[256];
 
-/* memcmp() == 0, without the call: for tokens, which are short. */
+/* memcmp() == 0, without the call for what is as short as most tokens are. */
 static inline bool
 chars_equal(const char *a, const char *b, size_t len)
 {
@@ -44,6 +44,9 @@ chars_equal(const char *a, const char *b, size_t len)
         memcpy(&halves[0], a + len - 4, 4);
         memcpy(&halves[1], b + len - 4, 4);
         return halves[0] == halves[1];
+    }
+    if (len > 32) {
+        return memcmp(a, b, len) == 0;
     }
     for (size_t i = 0; i < len - 8; i += 8) {
         memcpy(&words[0], a + i, 8);
@@ -134,7 +137,7 @@ static inline const char *
 chars_skip_name(const char *at, const char *end)
 {
     at = chars_skip_blocks(at, end, chars_end_name, CHARS_NAME);
-    return chars_skip(at, end, CHARS_NAME);
+    return at < end && *at == ':' ? at : chars_skip(at, end, CHARS_NAME);
 }
 
 static inline const char *

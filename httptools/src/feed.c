@@ -219,36 +219,32 @@ gather_headers(Events *events, const ScanHead *head)
 }
 
 /* The same for on_header alone: it hears of a header where the next one's
- * name ends, see calls_take_name(), and of the last one with the head. */
+ * name ends, see calls_take_name(), and of the last one at the end. */
 static bool
-emit_headers(Events *events, const ScanHead *head)
+emit_headers(Events *events, const ScanHead *head, const HeaderText **last)
 {
-    Spans *kept = &events->header;
     size_t hook = HOOKS_BEFORE_HEADERS + 1;
-    const HeaderText *text = NULL;
 
     for (size_t i = 0; i < head->count; i++) {
-        const HeaderText *last = text;
+        const HeaderText *text = &head->headers[i].text;
 
-        text = &head->headers[i].text;
-        if (last != NULL &&
-            stops(events, hook, calls_emit_header(events, last))) {
-            (void)spans_add_name(kept, text->name, text->name_len); /* no copy */
+        if (i > 0 && stops(events, hook, calls_emit_header(events, *last))) {
+            /* The first piece: not copied. */
+            (void)spans_add_name(&events->header, text->name, text->name_len);
             return false;
         }
         understand(&events->llhttp, head, head->headers[i].flags);
         hook += HOOKS_OF_HEADER;
-    }
-    if (text != NULL) {
-        (void)spans_add_name(kept, text->name, text->name_len); /* as above */
-        (void)spans_add_value(kept, text->value, text->value_len);
+        *last = text;
     }
     return true;
 }
 
+/* *last is the header that on_header has not heard of yet, or NULL. */
 static bool
-take_headers(Events *events, const ScanHead *head)
+take_headers(Events *events, const ScanHead *head, const HeaderText **last)
 {
+    *last = NULL;
     if (events->is_batch) {
         return gather_headers(events, head);
     }
@@ -256,7 +252,7 @@ take_headers(Events *events, const ScanHead *head)
         return finish_headers(events, head);
     }
     if (events->wants_headers) {
-        return emit_headers(events, head);
+        return emit_headers(events, head, last);
     }
     understand(&events->llhttp, head, head->flags);
     return true;
@@ -269,6 +265,7 @@ take_head(Events *events, const ScanHead *head)
 {
     llhttp_t *llhttp = &events->llhttp;
     size_t hook = HOOKS_BEFORE_HEADERS + HOOKS_OF_HEADER * head->count;
+    const HeaderText *last;
 
     llhttp->finish = HTTP_FINISH_UNSAFE;
     llhttp->content_length = 0;
@@ -286,11 +283,11 @@ take_head(Events *events, const ScanHead *head)
     }
     llhttp->http_major = 1;
     llhttp->http_minor = head->minor;
-    if (!take_headers(events, head)) {
+    if (!take_headers(events, head, &last)) {
         return false;
     }
     llhttp->upgrade = 0;
-    if (stops(events, hook + 1, calls_complete_ordinary_head(events))) {
+    if (stops(events, hook + 1, calls_complete_ordinary_head(events, last))) {
         return false;
     }
     if (events->kind == BODY_LENGTH) {

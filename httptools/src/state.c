@@ -343,18 +343,19 @@ _Static_assert(TOKEN_SLOTS == 1 << (32 - 22), "token_hash gives 10 bits");
 static Token *
 find_token(State *st, const char *at, size_t len)
 {
-    uint32_t slot = token_hash(at, len);
-    PyObject *object = st->tokens[slot].object;
+    Token *token = &st->tokens[token_hash(at, len)];
 
-    while (object != NULL) {
-        if ((size_t)PyBytes_GET_SIZE(object) == len &&
-            chars_equal(PyBytes_AS_STRING(object), at, len)) {
+    while (token->object != NULL) {
+        if ((size_t)PyBytes_GET_SIZE(token->object) == len &&
+            chars_equal(PyBytes_AS_STRING(token->object), at, len)) {
             break;
         }
-        slot = (slot + 1) % TOKEN_SLOTS;
-        object = st->tokens[slot].object;
+        token++;
+        if (token == st->tokens + TOKEN_SLOTS) {
+            token = st->tokens;
+        }
     }
-    return &st->tokens[slot];
+    return token;
 }
 
 static Token *
