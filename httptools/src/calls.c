@@ -1,5 +1,7 @@
 #include "calls.h"
 
+#include "chars.h"
+
 /* Call a callback that is there. args[0] belongs to the callee (see
  * PY_VECTORCALL_ARGUMENTS_OFFSET), args[1] is for the receiver, and the
  * `count` arguments follow. The callbacks cannot change meanwhile: the
@@ -81,17 +83,44 @@ header_callback(const Events *events)
     return &events->callbacks[CALLBACK_HEADER];
 }
 
+/* All requests of a connection are for one host, mostly. */
+static PyObject *
+make_host(Events *events, const char *at, size_t len)
+{
+    PyObject *host = events->host;
+
+    if (host != NULL && (size_t)PyBytes_GET_SIZE(host) == len &&
+        chars_equal(PyBytes_AS_STRING(host), at, len)) {
+        return Py_NewRef(host);
+    }
+    host = state_token(events->st, at, len);
+    if (host != NULL && len <= HEAD_VALUE_KEPT) {
+        Py_XSETREF(events->host, Py_NewRef(host));
+    }
+    return host;
+}
+
 static int
 emit_header(Events *events, const Callback *callback, const HeaderText *text)
 {
     PyObject *args[4] = {NULL, NULL, NULL, NULL};
+    const Token *name;
+    unsigned header;
     int err = -1;
 
     if (callback->function == NULL) {
         return 0;
     }
-    args[2] = state_token(events->st, text->name, text->name_len);
-    args[3] = state_token(events->st, text->value, text->value_len);
+    name = state_header(events->st, text->name, text->name_len);
+    header = name == NULL ? HEADER_OTHER : name->header;
+    args[2] =
+        name == NULL
+            ? PyBytes_FromStringAndSize(text->name, (Py_ssize_t)text->name_len)
+            : Py_NewRef(name->object);
+    args[3] =
+        (header & HEADER_MASK) == HEADER_HOST
+            ? make_host(events, text->value, text->value_len)
+            : state_value(events->st, header, text->value, text->value_len);
     if (args[2] != NULL && args[3] != NULL) {
         err = call(callback, args, 2);
     }

@@ -31,13 +31,13 @@ int calls_complete_head(Events *events);
 int calls_complete_message(Events *events);
 
 /* The same for a request as scan.c finds it: its connection goes on, and its
- * body has a length or is not there. `last` is the header that calls_emit_header
- * was not called for, or NULL. */
+ * body has a length or is not there. `last` is the header that
+ * calls_emit_header was not called for, or NULL. */
 int calls_complete_ordinary_head(Events *events, const HeaderText *last);
 int calls_complete_ordinary_message(Events *events);
 
-/* The steps of a header in one: if the protocol wants its head in one call, and
- * if only on_header hears of it. */
+/* The steps of a header in one: if the protocol wants its head in one call,
+ * and if only on_header hears of it. */
 int calls_gather_header(Events *events, HeaderText text);
 int calls_emit_header(Events *events, const HeaderText *text);
 

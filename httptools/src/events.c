@@ -325,4 +325,5 @@ events_free(Events *events)
     head_free(&events->head);
     spare_clear(&events->target);
     policy_clear(&events->policy);
+    Py_CLEAR(events->host);
 }

@@ -138,6 +138,7 @@ typedef struct {
     unsigned replay;   /* hooks that are mute, see feed.c */
     int replay_answer; /* of the last of them */
     bool relaxed;      /* LENIENT_HEADER_VALUE_RELAXED, which is set from it */
+    PyObject *host;    /* owned: bytes, what on_header got last, or NULL */
     PyObject *protocol; /* owned; NULL: not bound yet */
     Callback callbacks[CALLBACK_COUNT];
 } Events;
