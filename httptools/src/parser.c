@@ -205,8 +205,8 @@ feed(Parser *parser, PyObject *data)
         return -1;
     }
     /* An empty buffer may have no address, llhttp needs one. */
-    err = feed_buffer(
-        parser, NULL, view.buf == NULL ? "" : view.buf, view.len);
+    err =
+        feed_buffer(parser, NULL, view.buf == NULL ? "" : view.buf, view.len);
     PyBuffer_Release(&view);
     return err;
 }
