@@ -200,6 +200,18 @@ bytes_is_ours(PyObject *bytes)
     return object_is_ours(bytes);
 }
 
+/* function_call: PyObject_Vectorcall, without the way from a Python function
+ * to its vectorcall and a look at what that returns, which is always right. */
+static inline PyObject *
+function_call(PyObject *function, PyObject *const *args, size_t nargsf)
+{
+    if (PyFunction_Check(function)) {
+        return ((PyFunctionObject *)function)
+            ->vectorcall(function, args, nargsf, NULL);
+    }
+    return PyObject_Vectorcall(function, args, nargsf, NULL);
+}
+
 /* bytes_recycle: make a bytes object that is ours (see above) a fresh one of
  * `size` bytes, at most its allocated size; the content is the caller's to
  * fill. The hash must go (a callback may have hashed the old content), and

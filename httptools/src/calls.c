@@ -1,5 +1,7 @@
 #include "calls.h"
 
+#include "chars.h"
+
 /* Call a callback that is there. args[0] belongs to the callee (see
  * PY_VECTORCALL_ARGUMENTS_OFFSET), args[1] is for the receiver, and the
  * `count` arguments follow. The callbacks cannot change meanwhile: the
@@ -11,17 +13,14 @@ call(const Callback *callback, PyObject **args, size_t count)
 
     if (callback->receiver != NULL) {
         args[1] = callback->receiver;
-        result =
-            PyObject_Vectorcall(callback->function,
-                                args + 1,
-                                (count + 1) | PY_VECTORCALL_ARGUMENTS_OFFSET,
-                                NULL);
+        result = function_call(callback->function,
+                               args + 1,
+                               (count + 1) | PY_VECTORCALL_ARGUMENTS_OFFSET);
     }
     else {
-        result = PyObject_Vectorcall(callback->function,
-                                     args + 2,
-                                     count | PY_VECTORCALL_ARGUMENTS_OFFSET,
-                                     NULL);
+        result = function_call(callback->function,
+                               args + 2,
+                               count | PY_VECTORCALL_ARGUMENTS_OFFSET);
     }
     if (result == NULL) {
         return -1;
@@ -74,8 +73,8 @@ calls_emit_span(Events *events, int index, const char *at, size_t len)
 
 /* Who hears of headers one by one: trailers may have a callback of their
  * own. A batch protocol hears of the head's otherwise. */
-static Callback *
-header_callback(Events *events)
+static const Callback *
+header_callback(const Events *events)
 {
     if (events->phase == PHASE_TRAILERS &&
         events->callbacks[CALLBACK_TRAILER].function != NULL) {
@@ -84,30 +83,76 @@ header_callback(Events *events)
     return &events->callbacks[CALLBACK_HEADER];
 }
 
-/* Deliver the header that is whole, if there is one. It is forgotten first:
- * whatever the callback does, it is not delivered twice. */
+/* All requests of a connection are for one host, mostly. */
+static PyObject *
+make_host(Events *events, const char *at, size_t len)
+{
+    PyObject *host = events->host;
+
+    if (host != NULL && (size_t)PyBytes_GET_SIZE(host) == len &&
+        chars_equal(PyBytes_AS_STRING(host), at, len)) {
+        return Py_NewRef(host);
+    }
+    host = state_token(events->st, at, len);
+    if (host != NULL && len <= HEAD_VALUE_KEPT) {
+        Py_XSETREF(events->host, Py_NewRef(host));
+    }
+    return host;
+}
+
+static int
+emit_header(Events *events, const Callback *callback, const HeaderText *text)
+{
+    PyObject *args[4] = {NULL, NULL, NULL, NULL};
+    const Token *name;
+    unsigned header;
+    int err = -1;
+
+    if (callback->function == NULL) {
+        return 0;
+    }
+    name = state_header(events->st, text->name, text->name_len);
+    header = name == NULL ? HEADER_OTHER : name->header;
+    args[2] =
+        name == NULL
+            ? PyBytes_FromStringAndSize(text->name, (Py_ssize_t)text->name_len)
+            : Py_NewRef(name->object);
+    args[3] =
+        (header & HEADER_MASK) == HEADER_HOST
+            ? make_host(events, text->value, text->value_len)
+            : state_value(events->st, header, text->value, text->value_len);
+    if (args[2] != NULL && args[3] != NULL) {
+        err = call(callback, args, 2);
+    }
+    Py_XDECREF(args[3]);
+    Py_XDECREF(args[2]);
+    return err;
+}
+
 int
-calls_emit_header(Events *events)
+calls_emit_header(Events *events, const HeaderText *text)
+{
+    if (emit_header(events, &events->callbacks[CALLBACK_HEADER], text) < 0) {
+        return calls_fail(&events->llhttp, "`on_header_field` callback error");
+    }
+    return calls_answer(events);
+}
+
+/* Deliver the header that is whole, if there is one. Whatever the callback
+ * does, it is not delivered twice. */
+int
+calls_flush_header(Events *events)
 {
     Spans *header = &events->header;
-    PyObject *args[4] = {NULL, NULL, NULL, NULL};
-    int err = -1;
+    HeaderText text;
+    int err;
 
     if (!header->has_value) {
         return 0;
     }
-    if (header_callback(events)->function == NULL) {
-        spans_reset(header);
-        return 0;
-    }
-    args[2] = state_token(events->st, spans_name(header), header->name_len);
-    args[3] = state_token(events->st, spans_value(header), header->value_len);
+    text = spans_text(header);
+    err = emit_header(events, header_callback(events), &text);
     spans_reset(header);
-    if (args[2] != NULL && args[3] != NULL) {
-        err = call(header_callback(events), args, 2);
-    }
-    Py_XDECREF(args[3]);
-    Py_XDECREF(args[2]);
     return err;
 }
 
@@ -242,7 +287,7 @@ calls_finish_header(Events *events)
     }
     /* Else it waits, see take_name. */
     if ((switches & WHOLE_TOKENS || events->is_batch) &&
-        calls_emit_header(events) < 0) {
+        calls_flush_header(events) < 0) {
         return -1;
     }
     return calls_answer(events);
@@ -422,7 +467,7 @@ calls_take_name(Events *events, const char *at, size_t len)
     if (!events->wants_headers) {
         return 0;
     }
-    if (calls_emit_header(events) < 0 ||
+    if (calls_flush_header(events) < 0 ||
         spans_add_name(&events->header, at, len) < 0) {
         return calls_fail(&events->llhttp, "`on_header_field` callback error");
     }
@@ -450,23 +495,45 @@ apply_skip_body(Events *events)
     }
 }
 
+/* What the protocol hears at the end of a head. */
+static int
+finish_head(Events *events,
+            int kind,
+            bool keep_alive,
+            const HeaderText *last /* header, or NULL: as llhttp left it */)
+{
+    const llhttp_t *llhttp = &events->llhttp;
+    const Callback *on_header = &events->callbacks[CALLBACK_HEADER];
+    int err;
+
+    events->kind = kind;
+    if (look_at_head(events, kind)) {
+        return HPE_USER;
+    }
+    events->keep_alive = keep_alive;
+    events->has_length = (llhttp->flags & F_CONTENT_LENGTH) != 0;
+    events->length = llhttp->content_length;
+    err = last == NULL ? calls_flush_header(events)
+                       : emit_header(events, on_header, last);
+    if (err < 0 || (events->is_batch && emit_head(events) < 0)) {
+        return -1;
+    }
+    return calls_notify(events, CALLBACK_HEADERS_COMPLETE);
+}
+
 int
 calls_complete_head(Events *events)
 {
     llhttp_t *llhttp = &events->llhttp;
+    int err;
 
     apply_skip_body(events);
-    events->kind = events_body_kind(events);
-    if (look_at_head(events, events->kind)) {
-        return HPE_USER;
-    }
-    events->keep_alive = events_should_keep_alive(events);
-    events->has_length = (llhttp->flags & F_CONTENT_LENGTH) != 0;
-    events->length = llhttp->content_length;
-    if (calls_emit_header(events) < 0 ||
-        (events->is_batch && emit_head(events) < 0) ||
-        calls_notify(events, CALLBACK_HEADERS_COMPLETE) < 0) {
-        return -1;
+    err = finish_head(events,
+                      events_body_kind(events),
+                      events_should_keep_alive(events),
+                      NULL);
+    if (err != 0) {
+        return err;
     }
     apply_skip_body(events);
     if (llhttp->upgrade) {
@@ -476,13 +543,28 @@ calls_complete_head(Events *events)
 }
 
 int
+calls_complete_ordinary_head(Events *events, const HeaderText *last)
+{
+    int kind = events->llhttp.content_length > 0 ? BODY_LENGTH : BODY_NONE;
+    int err = finish_head(events, kind, true, last);
+
+    return err == 0 ? calls_answer(events) : err;
+}
+
+int
 calls_complete_message(Events *events)
 {
-    events->complete = true;
     events->keep_alive = events_should_keep_alive(events);
     if (events->llhttp.status_code >= 200) {
         events->skip_body = false;
     }
+    return calls_complete_ordinary_message(events);
+}
+
+int
+calls_complete_ordinary_message(Events *events)
+{
+    events->complete = true;
     if (calls_notify(events, CALLBACK_MESSAGE_COMPLETE) < 0) {
         return -1;
     }
@@ -494,8 +576,8 @@ calls_set_on_error(Events *events, PyObject *on_error)
 {
     Callback *callback = &events->callbacks[CALLBACK_ERROR];
 
+    callback->receiver = NULL;
     Py_XSETREF(callback->function, Py_NewRef(on_error));
-    Py_CLEAR(callback->receiver);
 }
 
 int

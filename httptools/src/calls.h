@@ -17,7 +17,7 @@ int calls_notify(Events *events, int index);
 int calls_emit_span(Events *events, int index, const char *at, size_t len);
 
 /* The header that is whole, if there is one, and the trailers; 0/-1. */
-int calls_emit_header(Events *events);
+int calls_flush_header(Events *events);
 int calls_emit_trailers(Events *events);
 
 /* The parts of a head, in their order. */
@@ -30,9 +30,16 @@ int calls_finish_header(Events *events);
 int calls_complete_head(Events *events);
 int calls_complete_message(Events *events);
 
-/* The last three steps of a header in one, if the protocol wants its head in
- * one call. */
+/* The same for a request as scan.c finds it: its connection goes on, and its
+ * body has a length or is not there. `last` is the header that
+ * calls_emit_header was not called for, or NULL. */
+int calls_complete_ordinary_head(Events *events, const HeaderText *last);
+int calls_complete_ordinary_message(Events *events);
+
+/* The steps of a header in one: if the protocol wants its head in one call,
+ * and if only on_header hears of it. */
 int calls_gather_header(Events *events, HeaderText text);
+int calls_emit_header(Events *events, const HeaderText *text);
 
 void calls_set_on_error(Events *events, PyObject *on_error);
 

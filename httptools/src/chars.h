@@ -28,17 +28,36 @@ extern const uint8_t CHARS[256];
 static inline bool
 chars_equal(const char *a, const char *b, size_t len)
 {
-    uint64_t first[2];
-    uint64_t last[2];
+    uint64_t words[2];
+    uint32_t halves[2];
 
-    if (len < 8 || len > 16) {
+    if (len < 4) {
+        return len == 0 || (a[0] == b[0] && a[len / 2] == b[len / 2] &&
+                            a[len - 1] == b[len - 1]);
+    }
+    if (len < 8) { /* the two parts may overlap, as below */
+        memcpy(&halves[0], a, 4);
+        memcpy(&halves[1], b, 4);
+        if (halves[0] != halves[1]) {
+            return false;
+        }
+        memcpy(&halves[0], a + len - 4, 4);
+        memcpy(&halves[1], b + len - 4, 4);
+        return halves[0] == halves[1];
+    }
+    if (len > 32) {
         return memcmp(a, b, len) == 0;
     }
-    memcpy(&first[0], a, 8);
-    memcpy(&first[1], b, 8);
-    memcpy(&last[0], a + len - 8, 8); /* the two may overlap */
-    memcpy(&last[1], b + len - 8, 8);
-    return first[0] == first[1] && last[0] == last[1];
+    for (size_t i = 0; i < len - 8; i += 8) {
+        memcpy(&words[0], a + i, 8);
+        memcpy(&words[1], b + i, 8);
+        if (words[0] != words[1]) {
+            return false;
+        }
+    }
+    memcpy(&words[0], a + len - 8, 8);
+    memcpy(&words[1], b + len - 8, 8);
+    return words[0] == words[1];
 }
 
 static inline const char *
@@ -65,8 +84,10 @@ chars_between(__m128i bytes, char first, char last)
 static inline unsigned
 chars_end_name(__m128i bytes)
 {
-    __m128i letters =
-        chars_between(_mm_or_si128(bytes, _mm_set1_epi8(0x20)), 'a', 'z');
+    __m128i lower = _mm_or_si128(bytes, _mm_set1_epi8(0x20));
+    __m128i letters = _mm_cmpgt_epi8(
+        _mm_add_epi8(lower, _mm_set1_epi8(INT8_MAX - 'z')),
+        _mm_set1_epi8('a' - 1 + INT8_MAX - 'z')); /* 'z' is the largest */
     __m128i hyphens = _mm_cmpeq_epi8(bytes, _mm_set1_epi8('-'));
 
     return (unsigned)_mm_movemask_epi8(_mm_or_si128(letters, hyphens)) ^
@@ -116,7 +137,7 @@ static inline const char *
 chars_skip_name(const char *at, const char *end)
 {
     at = chars_skip_blocks(at, end, chars_end_name, CHARS_NAME);
-    return chars_skip(at, end, CHARS_NAME);
+    return at < end && *at == ':' ? at : chars_skip(at, end, CHARS_NAME);
 }
 
 static inline const char *

@@ -142,13 +142,7 @@ static void
 release_callbacks(Callback *callbacks)
 {
     for (int i = 0; i < CALLBACK_COUNT; i++) {
-        Callback callback = callbacks[i];
-
-        if (callback.function != NULL) {
-            callbacks[i] = (Callback){NULL, NULL};
-            Py_DECREF(callback.function);
-            Py_XDECREF(callback.receiver);
-        }
+        Py_CLEAR(callbacks[i].function);
     }
 }
 
@@ -157,17 +151,17 @@ static int
 find_callback(PyObject *protocol, PyObject *name, Callback *callback)
 {
     PyObject *found;
+    int has = PyObject_GetOptionalAttr(protocol, name, &found);
 
-    if (PyObject_GetOptionalAttr(protocol, name, &found) < 0) {
-        return -1;
+    if (has <= 0) {
+        return has;
     }
-    if (found == NULL || found == Py_None) {
-        Py_XDECREF(found);
-        return 0;
-    }
-    if (PyMethod_Check(found)) {
+    if (PyMethod_Check(found) && PyMethod_GET_SELF(found) == protocol) {
         callback->function = Py_NewRef(PyMethod_GET_FUNCTION(found));
-        callback->receiver = Py_NewRef(PyMethod_GET_SELF(found));
+        callback->receiver = protocol;
+        Py_DECREF(found);
+    }
+    else if (found == Py_None) {
         Py_DECREF(found);
     }
     else {
@@ -273,7 +267,8 @@ events_bind(Events *events,
 {
     Callback found[CALLBACK_COUNT] = {{NULL, NULL}};
     Callback old[CALLBACK_COUNT];
-    Policy old_policy = events->policy;
+    PyObject *old_protocol = events->protocol;
+    PyObject *old_upgrades = events->policy.upgrades;
 
     if (find_callbacks(events->st->objects, protocol, type, found) < 0) {
         release_callbacks(found);
@@ -281,6 +276,7 @@ events_bind(Events *events,
     }
     memcpy(old, events->callbacks, sizeof(old));
     memcpy(events->callbacks, found, sizeof(found));
+    events->protocol = Py_NewRef(protocol);
     events->policy = *policy;
     events->is_batch = events->callbacks[CALLBACK_REQUEST].function != NULL;
     events->finishes_headers =
@@ -297,8 +293,11 @@ events_bind(Events *events,
     if (events->head.last_count > 0) {
         head_free(&events->head); /* its names are as the old policy wanted */
     }
-    release_callbacks(old); /* last: it may run Python code */
-    policy_clear(&old_policy);
+    if (old_protocol != NULL) { /* last: it may run Python code */
+        release_callbacks(old);
+        Py_DECREF(old_protocol);
+        Py_XDECREF(old_upgrades);
+    }
     return 0;
 }
 
@@ -307,8 +306,8 @@ events_traverse(Events *events, visitproc visit, void *arg)
 {
     for (int i = 0; i < CALLBACK_COUNT; i++) {
         Py_VISIT(events->callbacks[i].function);
-        Py_VISIT(events->callbacks[i].receiver);
     }
+    Py_VISIT(events->protocol);
     return 0;
 }
 
@@ -316,6 +315,7 @@ void
 events_clear(Events *events)
 {
     release_callbacks(events->callbacks);
+    Py_CLEAR(events->protocol); /* the methods' receiver: after them */
 }
 
 void
@@ -325,4 +325,5 @@ events_free(Events *events)
     head_free(&events->head);
     spare_clear(&events->target);
     policy_clear(&events->policy);
+    Py_CLEAR(events->host);
 }

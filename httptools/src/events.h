@@ -88,11 +88,11 @@ typedef enum {
     PHASE_CLOSED /* after a message that ends the connection */
 } Phase;
 
-/* A bound method is kept as its two halves: that saves unpacking it again
- * on every call. */
+/* A method of the protocol is kept unbound: that saves unpacking it again on
+ * every call. */
 typedef struct {
     PyObject *function; /* owned; NULL: nobody listens */
-    PyObject *receiver; /* owned; the method's self, or NULL */
+    PyObject *receiver; /* borrowed: the protocol, or NULL if not needed */
 } Callback;
 
 /* A position is a count of bytes since the parser began, so that it means
@@ -138,6 +138,8 @@ typedef struct {
     unsigned replay;   /* hooks that are mute, see feed.c */
     int replay_answer; /* of the last of them */
     bool relaxed;      /* LENIENT_HEADER_VALUE_RELAXED, which is set from it */
+    PyObject *host;    /* owned: bytes, what on_header got last, or NULL */
+    PyObject *protocol; /* owned; NULL: not bound yet */
     Callback callbacks[CALLBACK_COUNT];
 } Events;
 

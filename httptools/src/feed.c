@@ -154,18 +154,18 @@ stops(Events *events, size_t hook, int answer)
     return true;
 }
 
-/* What a header means to llhttp, between its name and its value. */
+/* What headers mean to llhttp. */
 static inline void
-understand(llhttp_t *llhttp, const ScanHead *head, const ScanHeader *header)
+understand(llhttp_t *llhttp, const ScanHead *head, unsigned flags)
 {
-    llhttp->flags |= (uint16_t)header->flags;
-    if (header->flags & F_CONTENT_LENGTH) {
+    llhttp->flags |= (uint16_t)flags;
+    if (flags & F_CONTENT_LENGTH) {
         llhttp->content_length = head->content_length;
     }
 }
 
-/* Its three hooks, of which the last one is `last`. */
-static inline bool
+/* A header's three hooks, of which the last one is `last`. */
+static bool
 take_header(Events *events,
             const ScanHead *head,
             const ScanHeader *header,
@@ -173,41 +173,88 @@ take_header(Events *events,
 {
     const HeaderText *text = &header->text;
 
-    if (events->is_batch) { /* the others do nothing */
-        understand(&events->llhttp, head, header);
-        return !stops(events, last, calls_gather_header(events, *text));
-    }
     if (stops(events,
               last - 2,
               calls_take_name(events, text->name, text->name_len))) {
         return false;
     }
-    understand(&events->llhttp, head, header);
+    understand(&events->llhttp, head, header->flags);
     return !stops(events,
                   last - 1,
                   calls_take_value(events, text->value, text->value_len)) &&
-           !stops(events,
-                  last,
-                  events->finishes_headers ? calls_finish_header(events)
-                                           : calls_answer(events));
+           !stops(events, last, calls_finish_header(events));
 }
 
+/* The headers if they are looked at one by one. */
 static bool
-take_headers(Events *events, const ScanHead *head)
+finish_headers(Events *events, const ScanHead *head)
 {
     size_t hook = HOOKS_BEFORE_HEADERS;
 
     for (size_t i = 0; i < head->count; i++) {
-        const ScanHeader *header = &head->headers[i];
-
         hook += HOOKS_OF_HEADER;
-        if (!events->wants_headers) {
-            understand(&events->llhttp, head, header);
-        }
-        else if (!take_header(events, head, header, hook)) {
+        if (!take_header(events, head, &head->headers[i], hook)) {
             return false;
         }
     }
+    return true;
+}
+
+/* The same for on_request: nobody hears of them yet. */
+static bool
+gather_headers(Events *events, const ScanHead *head)
+{
+    size_t hook = HOOKS_BEFORE_HEADERS;
+
+    understand(&events->llhttp, head, head->flags);
+    for (size_t i = 0; i < head->count; i++) {
+        hook += HOOKS_OF_HEADER;
+        if (stops(events,
+                  hook,
+                  calls_gather_header(events, head->headers[i].text))) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* The same for on_header alone: it hears of a header where the next one's
+ * name ends, see calls_take_name(), and of the last one at the end. */
+static bool
+emit_headers(Events *events, const ScanHead *head, const HeaderText **last)
+{
+    size_t hook = HOOKS_BEFORE_HEADERS + 1;
+
+    for (size_t i = 0; i < head->count; i++) {
+        const HeaderText *text = &head->headers[i].text;
+
+        if (i > 0 && stops(events, hook, calls_emit_header(events, *last))) {
+            /* The first piece: not copied. */
+            (void)spans_add_name(&events->header, text->name, text->name_len);
+            return false;
+        }
+        understand(&events->llhttp, head, head->headers[i].flags);
+        hook += HOOKS_OF_HEADER;
+        *last = text;
+    }
+    return true;
+}
+
+/* *last is the header that on_header has not heard of yet, or NULL. */
+static bool
+take_headers(Events *events, const ScanHead *head, const HeaderText **last)
+{
+    *last = NULL;
+    if (events->is_batch) {
+        return gather_headers(events, head);
+    }
+    if (events->finishes_headers) {
+        return finish_headers(events, head);
+    }
+    if (events->wants_headers) {
+        return emit_headers(events, head, last);
+    }
+    understand(&events->llhttp, head, head->flags);
     return true;
 }
 
@@ -218,6 +265,7 @@ take_head(Events *events, const ScanHead *head)
 {
     llhttp_t *llhttp = &events->llhttp;
     size_t hook = HOOKS_BEFORE_HEADERS + HOOKS_OF_HEADER * head->count;
+    const HeaderText *last;
 
     llhttp->finish = HTTP_FINISH_UNSAFE;
     llhttp->content_length = 0;
@@ -235,11 +283,11 @@ take_head(Events *events, const ScanHead *head)
     }
     llhttp->http_major = 1;
     llhttp->http_minor = head->minor;
-    if (!take_headers(events, head)) {
+    if (!take_headers(events, head, &last)) {
         return false;
     }
     llhttp->upgrade = 0;
-    if (stops(events, hook + 1, calls_complete_head(events))) {
+    if (stops(events, hook + 1, calls_complete_ordinary_head(events, last))) {
         return false;
     }
     if (events->kind == BODY_LENGTH) {
@@ -247,7 +295,7 @@ take_head(Events *events, const ScanHead *head)
         llhttp->_current = events->st->at_body;
         return true;
     }
-    if (stops(events, hook + 2, calls_complete_message(events))) {
+    if (stops(events, hook + 2, calls_complete_ordinary_message(events))) {
         return false;
     }
     /* Another message may follow: scan_request() said so. */

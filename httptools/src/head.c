@@ -141,8 +141,8 @@ head_add(Head *head,
         name = take_name(added, st, text, lower);
         *header = added->header;
     }
-    added->pair =
-        make_pair(name, state_token(st, text->value, text->value_len));
+    added->pair = make_pair(
+        name, state_value(st, *header, text->value, text->value_len));
     added->room = text->value_len;
     if (added->pair == NULL) {
         return -1;

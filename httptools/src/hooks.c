@@ -464,7 +464,8 @@ llhttp__on_chunk_complete(llhttp_t *llhttp,
         return HPE_USER;
     }
     if (events->phase == PHASE_TRAILERS) {
-        if (calls_emit_header(events) < 0 || calls_emit_trailers(events) < 0) {
+        if (calls_flush_header(events) < 0 ||
+            calls_emit_trailers(events) < 0) {
             return -1;
         }
     }

@@ -176,9 +176,6 @@ feed_buffer(Parser *parser, PyObject *whole, const char *data, Py_ssize_t len)
     bool was_stopped = parser->events.llhttp.error != HPE_OK;
     int err;
 
-    if (data == NULL) {
-        data = ""; /* an empty buffer may have no address, llhttp needs one */
-    }
     if (parser->events.pausing) {
         return len == 0 ? 0
                         : keep_pending(parser, rest_of(whole, data, len, 0));
@@ -207,7 +204,9 @@ feed(Parser *parser, PyObject *data)
     if (PyObject_GetBuffer(data, &view, PyBUF_SIMPLE) < 0) {
         return -1;
     }
-    err = feed_buffer(parser, NULL, view.buf, view.len);
+    /* An empty buffer may have no address, llhttp needs one. */
+    err =
+        feed_buffer(parser, NULL, view.buf == NULL ? "" : view.buf, view.len);
     PyBuffer_Release(&view);
     return err;
 }

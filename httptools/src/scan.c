@@ -10,6 +10,12 @@ starts_with(const char *at, const char *end, const char *text, size_t len)
     return (size_t)(end - at) >= len && memcmp(at, text, len) == 0;
 }
 
+static inline bool
+is_crlf(const char *at)
+{
+    return memcmp(at, "\r\n", 2) == 0;
+}
+
 static inline uint64_t
 eight_lower(const char *at)
 {
@@ -149,8 +155,7 @@ scan_header(ScanHead *head,
     stop = chars_skip_value(at, end);
     /* More whitespace, an empty value, or the end of the data in it: not
      * ordinary. Nor is a line that goes on in the next: that has no name. */
-    if ((unsigned char)*at <= ' ' || end - stop < 3 || stop[0] != '\r' ||
-        stop[1] != '\n') {
+    if ((unsigned char)*at <= ' ' || end - stop < 3 || !is_crlf(stop)) {
         return NULL;
     }
     header->text.value = at;
@@ -173,8 +178,7 @@ scan_request(ScanHead *head, const char *data, const char *data_end)
     head->target = at;
     head->target_len = (size_t)(stop - at);
     if (!starts_with(stop, data_end, " HTTP/1.", 8) || data_end - stop < 13 ||
-        (stop[8] != '0' && stop[8] != '1') || stop[9] != '\r' ||
-        stop[10] != '\n') {
+        (stop[8] != '0' && stop[8] != '1') || !is_crlf(stop + 9)) {
         return false;
     }
     head->minor = (uint8_t)(stop[8] - '0');
@@ -194,10 +198,11 @@ scan_request(ScanHead *head, const char *data, const char *data_end)
         seen |= header->flags;
         head->count++;
     }
-    if (data_end - at < 2 || at[1] != '\n') {
+    if (data_end - at < 2 || !is_crlf(at)) {
         return false;
     }
     head->end = at + 2;
+    head->flags = seen;
     /* Without it, HTTP/1.0 ends the connection. */
     return head->minor == 1 || (seen & F_CONNECTION_KEEP_ALIVE);
 }

@@ -29,6 +29,7 @@ typedef struct {
 typedef struct {
     uint8_t method; /* llhttp's number */
     uint8_t minor;  /* of HTTP/1.x */
+    unsigned flags; /* of all headers */
     size_t count;   /* of headers */
     uint64_t content_length;
     const char *target;

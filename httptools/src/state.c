@@ -214,7 +214,7 @@ static const struct {
     {"Content-Length", HEADER_CONTENT_LENGTH | HEADER_NO_TRAILER},
     {"Upgrade", HEADER_UPGRADE | HEADER_NO_TRAILER},
     {"Age", HEADER_SINGLE | HEADER_NO_TRAILER},
-    {"Authorization", HEADER_SINGLE | HEADER_NO_TRAILER},
+    {"Authorization", HEADER_SINGLE | HEADER_NO_TRAILER | HEADER_FREE},
     {"Content-Location", HEADER_SINGLE | HEADER_NO_TRAILER},
     {"Content-Range", HEADER_SINGLE | HEADER_NO_TRAILER},
     {"Content-Type", HEADER_SINGLE | HEADER_NO_TRAILER},
@@ -227,19 +227,19 @@ static const struct {
     {"Max-Forwards", HEADER_SINGLE | HEADER_NO_TRAILER},
     {"Proxy-Authorization", HEADER_SINGLE | HEADER_NO_TRAILER},
     {"Range", HEADER_SINGLE | HEADER_NO_TRAILER},
-    {"Referer", HEADER_SINGLE},
+    {"Referer", HEADER_SINGLE | HEADER_FREE},
     {"Retry-After", HEADER_SINGLE | HEADER_NO_TRAILER},
-    {"User-Agent", HEADER_SINGLE},
+    {"User-Agent", HEADER_SINGLE | HEADER_FREE},
     {"Cache-Control", HEADER_NO_TRAILER},
     {"Connection", HEADER_NO_TRAILER},
     {"Content-Encoding", HEADER_NO_TRAILER},
-    {"Cookie", HEADER_NO_TRAILER},
+    {"Cookie", HEADER_NO_TRAILER | HEADER_FREE},
     {"Forwarded", HEADER_NO_TRAILER},
     {"Keep-Alive", HEADER_NO_TRAILER},
     {"Pragma", HEADER_NO_TRAILER},
     {"Proxy-Authenticate", HEADER_NO_TRAILER},
     {"Proxy-Connection", HEADER_NO_TRAILER},
-    {"Set-Cookie", HEADER_NO_TRAILER},
+    {"Set-Cookie", HEADER_NO_TRAILER | HEADER_FREE},
     {"TE", HEADER_NO_TRAILER},
     {"Trailer", HEADER_NO_TRAILER},
     {"Via", HEADER_NO_TRAILER},
@@ -343,18 +343,19 @@ _Static_assert(TOKEN_SLOTS == 1 << (32 - 22), "token_hash gives 10 bits");
 static Token *
 find_token(State *st, const char *at, size_t len)
 {
-    uint32_t slot = token_hash(at, len);
-    PyObject *object = st->tokens[slot].object;
+    Token *token = &st->tokens[token_hash(at, len)];
 
-    while (object != NULL) {
-        if ((size_t)PyBytes_GET_SIZE(object) == len &&
-            chars_equal(PyBytes_AS_STRING(object), at, len)) {
+    while (token->object != NULL) {
+        if ((size_t)PyBytes_GET_SIZE(token->object) == len &&
+            chars_equal(PyBytes_AS_STRING(token->object), at, len)) {
             break;
         }
-        slot = (slot + 1) % TOKEN_SLOTS;
-        object = st->tokens[slot].object;
+        token++;
+        if (token == st->tokens + TOKEN_SLOTS) {
+            token = st->tokens;
+        }
     }
-    return &st->tokens[slot];
+    return token;
 }
 
 static Token *
@@ -507,6 +508,15 @@ state_token(State *st, const char *at, size_t len)
         }
     }
     return PyBytes_FromStringAndSize(at, (Py_ssize_t)len);
+}
+
+PyObject *
+state_value(State *st, unsigned header, const char *at, size_t len)
+{
+    if (header & HEADER_FREE) {
+        return PyBytes_FromStringAndSize(at, (Py_ssize_t)len);
+    }
+    return state_token(st, at, len);
 }
 
 const Token *

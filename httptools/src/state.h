@@ -131,7 +131,8 @@ enum {
     HEADER_LAST_SINGLE = 29,
     HEADER_UPGRADE,
     HEADER_MASK = 31,
-    HEADER_NO_TRAILER = 32 /* a flag: frames, routes or authenticates */
+    HEADER_NO_TRAILER = 32, /* a flag: frames, routes or authenticates */
+    HEADER_FREE = 64        /* a flag: no value of it is a common one */
 };
 
 typedef struct {
@@ -181,6 +182,9 @@ void state_clear(State *st);
 /* A new reference to bytes equal to at[:len]: a shared object if the token
  * is a common one, else a fresh one. NULL with MemoryError. */
 PyObject *state_token(State *st, const char *at, size_t len);
+
+/* The same for the value of a header, of which HEADER_ constants are known. */
+PyObject *state_value(State *st, unsigned header, const char *at, size_t len);
 
 /* What is known of a header's name that is written like this, or NULL. */
 const Token *state_header(State *st, const char *at, size_t len);

@@ -170,6 +170,16 @@ def test_dropped_parser_lets_go_of_its_protocol_at_once() -> None:
     assert gone() is None
 
 
+def test_init_again_lets_go_of_the_former_protocol() -> None:
+    protocol = Full()
+    gone = weakref.ref(protocol)
+    parser = HttpRequestParser(protocol)
+    parser.__init__(Full())
+    del protocol
+
+    assert gone() is None
+
+
 def test_parser_and_protocol_in_a_cycle_are_collected() -> None:
     protocol = Full()
     protocol.parser = HttpRequestParser(protocol)

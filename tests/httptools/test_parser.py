@@ -244,6 +244,22 @@ def test_callbacks_may_be_anything_that_can_be_called() -> None:
     assert seen == ['begin', b'/a', (Protocol, b'Host', b'h')]
 
 
+def test_callback_may_be_a_method_of_another_object() -> None:
+    class Other:
+        def on_url(self, url: bytes) -> None:
+            seen.append((self, url))
+
+    class Protocol:
+        pass
+
+    seen: list[tuple[object, bytes]] = []
+    protocol, other = Protocol(), Other()
+    protocol.on_url = other.on_url
+    HttpRequestParser(protocol).feed_data(GET)
+
+    assert seen == [(other, b'/a')]
+
+
 def test_what_a_callback_returns_is_ignored() -> None:
     class Protocol:
         complete = 0
@@ -440,6 +456,21 @@ def test_leniency_of_none_stays_as_it_was() -> None:
     parser.set_dangerous_leniencies(lenient_version=False)
     with pytest.raises(httptools.HttpParserError):
         parser.feed_data(b'GET / HTTP/7.3\r\n\r\n')
+
+
+def test_same_host_is_the_same_object_until_another_comes() -> None:
+    hosts = []
+
+    class Protocol:
+        def on_header(self, name: bytes, value: bytes) -> None:
+            hosts.append(value)
+
+    parser = HttpRequestParser(Protocol())
+    for host in (b'one.example', b'one.example', b'two.example', b'one'):
+        parser.feed_data(b'GET / HTTP/1.1\r\nHost: ' + host + b'\r\n\r\n')
+
+    assert hosts == [b'one.example', b'one.example', b'two.example', b'one']
+    assert hosts[0] is hosts[1]
 
 
 def test_common_names_are_shared_objects() -> None:
