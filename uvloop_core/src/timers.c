@@ -8,7 +8,7 @@
 #define TIMERS_MAX_UNSETTLED 20000
 
 /* Children of a node: four lie in one or two cache lines, and the heap is half
- * as deep as with two. least_child() counts on four. */
+ * as deep as with two. */
 #define TIMERS_ARITY 4
 
 static inline bool
@@ -37,40 +37,26 @@ sift_up(TimerEntry *heap, size_t i)
     heap[i] = entry;
 }
 
-/* The index of the lesser one of two. No branch: which one it is cannot be
- * foretold. */
-static inline size_t
-lesser(const TimerEntry *heap, size_t a, size_t b)
-{
-    return a + (b - a) * is_before(&heap[b], &heap[a]);
-}
-
-/* The least child of those from `first` on, of which there is one. Four are
- * compared in pairs: two comparisons wait for each other, not three. */
-static inline size_t
-least_child(const TimerEntry *heap, size_t count, size_t first)
-{
-    size_t least = first;
-
-    if (first + TIMERS_ARITY <= count) {
-        return lesser(heap,
-                      lesser(heap, first, first + 1),
-                      lesser(heap, first + 2, first + 3));
-    }
-    for (size_t child = first + 1; child < count; child++) {
-        least = lesser(heap, least, child);
-    }
-    return least;
-}
-
 static void
 sift_down(TimerEntry *heap, size_t count, size_t i)
 {
     TimerEntry entry = heap[i];
 
-    while (TIMERS_ARITY * i + 1 < count) {
-        size_t least = least_child(heap, count, TIMERS_ARITY * i + 1);
+    for (;;) {
+        size_t first = TIMERS_ARITY * i + 1;
+        size_t end = first + TIMERS_ARITY;
+        size_t least = first;
 
+        if (first >= count) {
+            break;
+        }
+        if (end > count) {
+            end = count;
+        }
+        for (size_t child = first + 1; child < end; child++) {
+            /* no branch: which one it is cannot be foretold */
+            least += (child - least) * is_before(&heap[child], &heap[least]);
+        }
         if (!is_before(&heap[least], &entry)) {
             break;
         }
