@@ -646,14 +646,16 @@ field_get(PyObject *self, void *closure)
 {
     Py_ssize_t field = (const char *const *)closure - FIELD_NAMES;
     PyObject *dict = find_dict(self);
-    PyObject *found = NULL;
+    PyObject *found;
 
     if (dict != NULL) {
-        found = PyDict_GetItemString(dict, FIELD_NAMES[field]);
-        Py_XINCREF(found);
+        PyObject *name = PyUnicode_FromString(FIELD_NAMES[field]);
+        int has = name == NULL ? -1 : PyDict_GetItemRef(dict, name, &found);
+
+        Py_XDECREF(name);
         Py_DECREF(dict);
-        if (found != NULL) {
-            return found;
+        if (has != 0) {
+            return has < 0 ? NULL : found;
         }
     }
     if (!check_initialised(CAST(Parser, self))) {
