@@ -280,8 +280,7 @@ calls_finish_header(Events *events)
         header->value_len = without_ows(text.value, text.value_len);
     }
     events->headers++;
-    Py_XDECREF(
-        state_header_name(events->st, text.name, text.name_len, true, &kind));
+    kind = state_header_kind(events->st, text.name, text.name_len);
     if (look_at_header(events, kind, text.value, header->value_len)) {
         return HPE_USER;
     }

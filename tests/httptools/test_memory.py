@@ -269,6 +269,9 @@ def construct():
 def feed():
     HttpRequestParser(protocol).feed_data(HEAD + b'abc')
 
+def feed_strict():
+    HttpRequestParser(protocol, strict=True).feed_data(STRICT)
+
 def feed_split():
     parser = HttpRequestParser(protocol)
     parser.feed_data(HEAD[:25])
@@ -309,10 +312,11 @@ def bad_url():
     except httptools.HttpParserInvalidURLError:
         pass
 
+STRICT = HEAD.replace(b'X-Rare: ', b'Host: h\\r\\nX-Rare: ') + b'abc'
 LONG = b'v' * 400
 UPGRADE = b'CONNECT h:1 HTTP/1.1\\r\\n\\r\\n'
-for body in (construct, feed, feed_split, feed_long, refuse, upgrade, version,
-             url, bad_url):
+for body in (construct, feed, feed_strict, feed_split, feed_long, refuse,
+             upgrade, version, url, bad_url):
     body()
     passed = 0
     for n in range(1, 400):
