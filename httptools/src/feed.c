@@ -100,7 +100,7 @@ may_scan(const Events *events)
     const llhttp_t *llhttp = &events->llhttp;
 
     return llhttp->_current == events->st->at_start &&
-           llhttp->type == HTTP_REQUEST &&
+           events->phase == PHASE_HEAD && llhttp->type == HTTP_REQUEST &&
            !(llhttp->lenient_flags & ~SCAN_LENIENCIES);
 }
 
