@@ -280,8 +280,7 @@ calls_finish_header(Events *events)
         header->value_len = without_ows(text.value, text.value_len);
     }
     events->headers++;
-    Py_XDECREF(
-        state_header_name(events->st, text.name, text.name_len, true, &kind));
+    kind = state_header_kind(events->st, text.name, text.name_len);
     if (look_at_header(events, kind, text.value, header->value_len)) {
         return HPE_USER;
     }
@@ -580,17 +579,23 @@ calls_set_on_error(Events *events, PyObject *on_error)
     Py_XSETREF(callback->function, Py_NewRef(on_error));
 }
 
-int
-calls_report(Events *events, PyObject *exc)
+Callback
+calls_hold_on_error(const Events *events)
 {
-    Callback callback = events->callbacks[CALLBACK_ERROR];
-    PyObject *args[3] = {NULL, NULL, exc};
-    int err;
+    Callback on_error = events->callbacks[CALLBACK_ERROR];
 
-    Py_INCREF(callback.function);
-    Py_XINCREF(callback.receiver);
-    err = call(&callback, args, 1);
-    Py_XDECREF(callback.receiver);
-    Py_DECREF(callback.function);
+    Py_XINCREF(on_error.function);
+    Py_XINCREF(on_error.receiver);
+    return on_error;
+}
+
+int
+calls_report(Callback on_error, PyObject *exc)
+{
+    PyObject *args[3] = {NULL, NULL, exc};
+    int err = call(&on_error, args, 1);
+
+    Py_XDECREF(on_error.receiver);
+    Py_DECREF(on_error.function);
     return err;
 }

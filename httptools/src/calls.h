@@ -43,9 +43,12 @@ int calls_emit_header(Events *events, const HeaderText *text);
 
 void calls_set_on_error(Events *events, PyObject *on_error);
 
+/* on_error with references of its own, or nobody, for calls_report(). */
+Callback calls_hold_on_error(const Events *events);
+
 /* Hand an exception to on_error. 0, or -1 with an exception: the callback may
  * do with the parser what it likes. */
-int calls_report(Events *events, PyObject *exc);
+int calls_report(Callback on_error /* steals its references */, PyObject *exc);
 
 /* llhttp has texts for the notifying hooks, none for those with a span. */
 static inline int

@@ -255,6 +255,7 @@ events_reset(Events *events)
     events->has_length = events->keep_alive = events->skip_body = false;
     events->in_name = events->in_value = events->pausing = false;
     events->ended = false;
+    events->replay = 0;
     events->complete = true;
     events_enter_phase(events, PHASE_HEAD, NULL);
 }

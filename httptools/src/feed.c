@@ -88,7 +88,8 @@ execute_relaxed(Events *events, const char *data, const char *end)
 }
 
 /* Ordinary heads, see scan.h. They have no leniency but this, which is about
- * what follows the last message. */
+ * what follows the last message. The limits of one behind a message that ends
+ * the connection begin in llhttp's first hook. */
 enum {
     SCAN_LENIENCIES = LENIENT_DATA_AFTER_CLOSE
 };
@@ -99,7 +100,7 @@ may_scan(const Events *events)
     const llhttp_t *llhttp = &events->llhttp;
 
     return llhttp->_current == events->st->at_start &&
-           llhttp->type == HTTP_REQUEST &&
+           events->phase == PHASE_HEAD && llhttp->type == HTTP_REQUEST &&
            !(llhttp->lenient_flags & ~SCAN_LENIENCIES);
 }
 
@@ -306,18 +307,40 @@ take_head(Events *events, const ScanHead *head)
     return true;
 }
 
-/* A callback raised, refused or paused in the middle of a head. To be in the
- * state that llhttp would be in, llhttp is run over it after all, its hooks
- * mute up to there. Returns its error. */
+/* A callback wrote over the head that it is called for. */
 static int
-catch_up(Events *events, const char *data, const char *end)
+fail_changed(Events *events, const char *data)
 {
     llhttp_t *llhttp = &events->llhttp;
+
+    events->replay = 0;
+    events->pausing = false;
+    if (events->refusal == REFUSED_NOTHING && !PyErr_Occurred()) {
+        PyErr_SetString(PyExc_RuntimeError,
+                        "the data was changed while it was fed");
+    }
+    llhttp->error = calls_fail(llhttp, "Data changed while it was fed");
+    llhttp->error_pos = data;
+    return llhttp->error;
+}
+
+/* A callback raised, refused or paused in the middle of a head. To be in the
+ * state that llhttp would be in, llhttp is run over it after all, its hooks
+ * mute up to there: so it must still be a head with as many. Returns its
+ * error. */
+static int
+catch_up(Events *events, size_t count, const char *data, const char *end)
+{
+    llhttp_t *llhttp = &events->llhttp;
+    ScanHead head;
     int err;
 
     llhttp->flags = 0;
     llhttp->content_length = 0;
     llhttp->finish = HTTP_FINISH_SAFE;
+    if (!scan_request(&head, data, end) || head.count != count) {
+        return fail_changed(events, data);
+    }
     err = events->st->execute(llhttp, data, end);
     assert(events->replay == 0 && err != HPE_OK);
     guard_hear(events, llhttp->error_pos); /* if it is to go on from there */
@@ -334,7 +357,7 @@ parse(Events *events, const char *data, const char *end)
     while (may_scan(events) && scan_request(&head, data, end) &&
            is_within_limits(events, &head, data)) {
         if (!take_head(events, &head)) {
-            return catch_up(events, data, end);
+            return catch_up(events, head.count, data, end);
         }
         data = head.end;
         if (data == end) {

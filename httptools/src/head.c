@@ -175,9 +175,11 @@ keep(Head *head)
     head->last_capacity = capacity;
     head->last_count = count;
     for (size_t i = 0; i < count; i++) {
+        PyObject *name = PyTuple_GET_ITEM(headers[i].pair, 0);
         PyObject *value = PyTuple_GET_ITEM(headers[i].pair, 1);
 
-        if (PyBytes_GET_SIZE(value) > HEAD_VALUE_KEPT) {
+        if (PyBytes_GET_SIZE(name) > HEAD_VALUE_KEPT ||
+            PyBytes_GET_SIZE(value) > HEAD_VALUE_KEPT) {
             Py_SETREF(headers[i].pair, Py_NewRef(Py_None));
             headers[i].raw = NULL; /* equal to no name */
         }

@@ -29,7 +29,7 @@ typedef struct {
 
 enum {
     HEAD_KEPT = 32,       /* headers of a head that is kept */
-    HEAD_VALUE_KEPT = 512 /* bytes of a value or a target that is kept */
+    HEAD_VALUE_KEPT = 512 /* bytes of a name, value or target kept */
 };
 
 /* Add a header; *header is what the HEADER_ constants say of its name. 0/-1.

@@ -293,25 +293,29 @@ feed_pending(Parser *parser)
 }
 
 /* The feed is over: None, or NULL with its exception, unless on_error takes
- * it. The parser is not busy any more, so on_error may use it. */
+ * it. The parser is not busy any more then, so on_error may use it, and
+ * another thread may replace on_error: it is held from before. */
 static PyObject *
 end_feeding(Parser *parser, int err)
 {
     PyObject *const *objects = parser->events.st->objects;
+    Callback on_error = {NULL, NULL};
     PyObject *exc;
 
+    if (err < 0 && (PyErr_ExceptionMatches(objects[ERROR_PARSER]) ||
+                    PyErr_ExceptionMatches(objects[ERROR_UPGRADE]))) {
+        on_error = calls_hold_on_error(&parser->events);
+        parser->inert |= on_error.function != NULL;
+    }
     claim_drop(&parser->feeding);
     if (err == 0) {
         Py_RETURN_NONE;
     }
-    if (parser->events.callbacks[CALLBACK_ERROR].function == NULL ||
-        !(PyErr_ExceptionMatches(objects[ERROR_PARSER]) ||
-          PyErr_ExceptionMatches(objects[ERROR_UPGRADE]))) {
+    if (on_error.function == NULL) {
         return NULL;
     }
-    parser->inert = true;
     exc = PyErr_GetRaisedException();
-    err = calls_report(&parser->events, exc);
+    err = calls_report(on_error, exc);
     Py_DECREF(exc);
     if (err < 0) {
         return NULL;
@@ -642,14 +646,16 @@ field_get(PyObject *self, void *closure)
 {
     Py_ssize_t field = (const char *const *)closure - FIELD_NAMES;
     PyObject *dict = find_dict(self);
-    PyObject *found = NULL;
+    PyObject *found;
 
     if (dict != NULL) {
-        found = PyDict_GetItemString(dict, FIELD_NAMES[field]);
-        Py_XINCREF(found);
+        PyObject *name = PyUnicode_FromString(FIELD_NAMES[field]);
+        int has = name == NULL ? -1 : PyDict_GetItemRef(dict, name, &found);
+
+        Py_XDECREF(name);
         Py_DECREF(dict);
-        if (found != NULL) {
-            return found;
+        if (has != 0) {
+            return has < 0 ? NULL : found;
         }
     }
     if (!check_initialised(CAST(Parser, self))) {

@@ -531,6 +531,19 @@ state_header(State *st, const char *at, size_t len)
     return token->lower == NULL ? NULL : token;
 }
 
+unsigned
+state_header_kind(State *st, const char *at, size_t len)
+{
+    const Token *token = state_header(st, at, len);
+    char text[TOKEN_MAX_LEN];
+
+    if (token == NULL && len <= TOKEN_MAX_LEN) {
+        lower_case(text, at, len); /* it may be known as this */
+        token = find_token(st, text, len);
+    }
+    return token == NULL ? HEADER_OTHER : token->header;
+}
+
 PyObject *
 state_header_name(
     State *st, const char *at, size_t len, bool lower, unsigned *header)

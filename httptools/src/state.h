@@ -189,6 +189,9 @@ PyObject *state_value(State *st, unsigned header, const char *at, size_t len);
 /* What is known of a header's name that is written like this, or NULL. */
 const Token *state_header(State *st, const char *at, size_t len);
 
+/* What HEADER_ constants say of a header's name, however it is written. */
+unsigned state_header_kind(State *st, const char *at, size_t len);
+
 /* The same as state_token for a header's name, in lower case if that is
  * wanted. *header is what HEADER_ constants say of it, however it is written.
  */

@@ -246,6 +246,19 @@ freeze_headers(PyObject *headers)
     return frozen;
 }
 
+/* Parts may be given many times, so their sizes can add up to any number.
+ * 0, or -1 with OverflowError. */
+static int
+add_size(size_t *size, size_t more)
+{
+    if (more > (size_t)PY_SSIZE_T_MAX - *size) {
+        PyErr_SetString(PyExc_OverflowError, "the response is too large");
+        return -1;
+    }
+    *size += more;
+    return 0;
+}
+
 /* Check a header and note what it says; add its size. */
 static int
 read_header(Response *response, PyObject *header, size_t *size)
@@ -270,9 +283,10 @@ read_header(Response *response, PyObject *header, size_t *size)
     else if (is_name(name, "Date")) {
         response->has_date = true;
     }
-    *size += (size_t)PyBytes_GET_SIZE(name) + (size_t)PyBytes_GET_SIZE(value) +
-             sizeof(": \r\n") - 1;
-    return 0;
+    return add_size(size,
+                    (size_t)PyBytes_GET_SIZE(name) +
+                        (size_t)PyBytes_GET_SIZE(value) + sizeof(": \r\n") -
+                        1);
 }
 
 static bool
@@ -341,10 +355,9 @@ read_body(Response *response)
     for (Py_ssize_t i = 0; i < response->count; i++) {
         Py_ssize_t len = length_of(response->parts[i]);
 
-        if (len < 0) {
+        if (len < 0 || add_size(&response->length, (size_t)len) < 0) {
             return -1;
         }
-        response->length += (size_t)len;
         response->is_fixed &= PyBytes_CheckExact(response->parts[i]) != 0;
     }
     return 0;
@@ -413,8 +426,11 @@ make_head(const Response *response, size_t size, bool is_joined)
     char *at;
 
     assert(start_len <= sizeof(start) && added_len <= sizeof(added));
-    size += start_len + sizeof("\r\n") - 1 + added_len;
-    size += is_joined ? response->length : 0;
+    if (add_size(&size,
+                 start_len + sizeof("\r\n") - 1 + added_len +
+                     (is_joined ? response->length : 0)) < 0) {
+        return NULL;
+    }
     head = make_bytes(response->st, size);
     if (head == NULL) {
         return NULL;
@@ -558,8 +574,9 @@ build_response(Response *response, PyObject *const *values)
             return NULL;
         }
     }
-    if (response->reason != NULL) {
-        size += (size_t)PyBytes_GET_SIZE(response->reason);
+    if (response->reason != NULL &&
+        add_size(&size, (size_t)PyBytes_GET_SIZE(response->reason)) < 0) {
+        return NULL;
     }
     if (read_body(response) < 0 || check_framing(response) < 0) {
         return NULL;

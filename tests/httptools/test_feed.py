@@ -8,6 +8,7 @@ import gc
 import mmap
 import sys
 import threading
+from collections.abc import Callable
 
 import pytest
 
@@ -446,6 +447,55 @@ def test_what_another_thread_asks_of_a_parser_does_no_harm() -> None:
         thread.join()
 
     assert parser.message_complete
+
+
+def run_beside(*calls: Callable[[], object]) -> None:
+    """Each many times, in a thread of its own."""
+
+    def repeat(call: Callable[[], object]) -> None:
+        start.wait()
+        for _ in range(20_000):
+            with contextlib.suppress(RuntimeError):
+                call()
+
+    start = threading.Barrier(len(calls))
+    threads = [threading.Thread(target=repeat, args=(c,)) for c in calls]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+def test_second_init_in_another_thread_may_replace_on_error() -> None:
+    """What is told of an error is held until it returns."""
+    told = []
+    parser = HttpRequestParser(None)
+
+    def replace() -> None:
+        parser.__init__(None, on_error=lambda error: told.append(error))
+
+    replace()
+    run_beside(replace, lambda: parser.feed_data(b'\0'))
+
+    replace()
+    told.clear()
+    parser.feed_data(b'\0')
+    assert len(told) == 1
+
+
+class Derived(HttpRequestParser):
+    pass
+
+
+def test_attribute_may_be_set_while_another_thread_reads_it() -> None:
+    parser = Derived(None)
+
+    def set_it() -> None:
+        parser.paused = [1]
+
+    run_beside(set_it, lambda: parser.paused)
+
+    assert parser.paused == [1]
 
 
 def split(data: bytes, size: int) -> list[bytes]:

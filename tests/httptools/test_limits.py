@@ -134,6 +134,18 @@ def test_head_limit_is_for_each_message() -> None:
     assert outcome(data * 50, max_head=len(data)) == ''
 
 
+def test_head_limit_is_for_what_follows_a_closed_connection_too() -> None:
+    parser = HttpRequestParser(None, max_head=100)
+    parser.set_dangerous_leniencies(lenient_keep_alive=True)
+    parser.feed_data(request(b'Connection: close'))
+    parser.set_dangerous_leniencies(lenient_keep_alive=False)
+
+    with pytest.raises(HttpParserLimitError) as caught:
+        parser.feed_data(request(b'A: ' + b'x' * 100))
+
+    assert caught.value.name == 'LIMIT_HEAD'
+
+
 def test_body_limit_counts_chunks() -> None:
     seen = []
 

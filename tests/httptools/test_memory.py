@@ -214,6 +214,24 @@ def test_instance_of_a_subclass_lets_go_of_its_class() -> None:
     assert (done.returncode, done.stderr) == (0, '')
 
 
+def test_idle_parser_keeps_no_long_names() -> None:
+    class Protocol:
+        def on_request(self, *head: object) -> None: ...
+
+    parser = HttpRequestParser(Protocol())
+    names = [b'n' * 100_000 + b'%d' % i for i in range(10)]
+    head = b'GET / HTTP/1.1\r\n%b: v\r\n\r\n' % b': v\r\n'.join(names)
+    tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        parser.feed_data(head)
+        after = tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+
+    assert after - before < 100_000
+
+
 def time_of_value(size: int) -> float:
     parser = HttpRequestParser(Full())
     parser.feed_data(b'GET / HTTP/1.1\r\nX: ')
@@ -269,6 +287,9 @@ def construct():
 def feed():
     HttpRequestParser(protocol).feed_data(HEAD + b'abc')
 
+def feed_strict():
+    HttpRequestParser(protocol, strict=True).feed_data(STRICT)
+
 def feed_split():
     parser = HttpRequestParser(protocol)
     parser.feed_data(HEAD[:25])
@@ -309,10 +330,11 @@ def bad_url():
     except httptools.HttpParserInvalidURLError:
         pass
 
+STRICT = HEAD.replace(b'X-Rare: ', b'Host: h\\r\\nX-Rare: ') + b'abc'
 LONG = b'v' * 400
 UPGRADE = b'CONNECT h:1 HTTP/1.1\\r\\n\\r\\n'
-for body in (construct, feed, feed_split, feed_long, refuse, upgrade, version,
-             url, bad_url):
+for body in (construct, feed, feed_strict, feed_split, feed_long, refuse,
+             upgrade, version, url, bad_url):
     body()
     passed = 0
     for n in range(1, 400):

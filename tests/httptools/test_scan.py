@@ -209,6 +209,39 @@ def test_a_large_head_goes_on_after_a_pause_in_it() -> None:
     assert log.told[-1][0] == 'on_message_complete'
 
 
+HEADERS_COMPLETE = 8  # the call
+LINES = b'\r\n' * (len(HEAD) // 2) + b'\r\n'[: len(HEAD) % 2]
+FEWER = (
+    b'POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n'
+).ljust(len(HEAD), b'0')
+
+
+@pytest.mark.parametrize('new', [LINES, b'?' * len(HEAD), FEWER])
+@pytest.mark.parametrize(
+    ('act', 'cause'), [(fail, ValueError), (pause, RuntimeError)]
+)
+def test_a_head_that_a_callback_writes_over_is_an_error(
+    act: Callable[[Log], None], cause: type[Exception], new: bytes
+) -> None:
+    data = bytearray(HEAD)
+
+    def change(log: Log) -> None:
+        data[:] = new
+        act(log)
+
+    log = Log(change, HEADERS_COMPLETE)
+    log.parser = httptools.HttpRequestParser(log)
+    with pytest.raises(httptools.HttpParserCallbackError) as caught:
+        log.parser.feed_data(data)
+
+    assert type(caught.value.__cause__) is cause
+    assert not log.parser.paused
+    log.parser.reset()
+    log.told.clear()
+    log.parser.feed_data(HEAD)
+    assert len(log.told) == calls()
+
+
 class Batch:
     def __init__(self) -> None:
         self.heads: list[Any] = []

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import email.utils
 import re
+import sys
 import time
 
 import pytest
@@ -207,6 +209,20 @@ def test_wrong_arguments_are_type_errors(call: object) -> None:
 def test_wrong_status_is_a_value_error(status: int) -> None:
     with pytest.raises(ValueError, match='100 to 999'):
         text(status)
+
+
+@pytest.mark.parametrize('count', [2, 4])
+@pytest.mark.parametrize('chunked', [False, True])
+def test_body_without_a_size_is_an_overflow_error(
+    chunked: bool, count: int
+) -> None:
+    """Nobody reads it: an array may say that it is of any size."""
+    byte = ctypes.c_char()
+    half = ctypes.c_char * (sys.maxsize // 2 + 1)
+    part = half.from_address(ctypes.addressof(byte))
+
+    with pytest.raises(OverflowError, match='too large'):
+        build_response(200, (), [part] * count, chunked=chunked)
 
 
 def test_date_is_now_and_not_twice() -> None:
