@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from ._core import Dial, dial, resolve_literal
 from .base import logger
 from .resolve import AddressInfo
-from .sockets import PLAIN, SocketsMixin, check_not_ssl
+from .sockets import IS_STANDARD, PLAIN, SocketsMixin, check_not_ssl
 from .tls import TlsMixin, TlsOptions, check_tls_arguments, open_socket
 
 P = TypeVar('P', bound=asyncio.BaseProtocol)
@@ -71,6 +71,7 @@ class ConnectMixin(SocketsMixin, TlsMixin):
             if (
                 local_addr is happy_eyeballs_delay is None
                 and not (flags or interleave or all_errors)
+                and IS_STANDARD
                 and socket.socket is PLAIN
             ):
                 own = dial(self, host, port, family, proto)

@@ -9,6 +9,7 @@ from asyncio.futures import _copy_future_state  # type: ignore[attr-defined]
 from collections.abc import Callable
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from concurrent.futures._base import FINISHED
+from contextlib import suppress
 from functools import partial
 from types import MethodType
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -137,7 +138,8 @@ def copy_outcome(done: Future[Any], future: asyncio.Future[Any]) -> None:
     What is done does not change any more, so a plain result needs none.
     """
     # There is nothing left to cancel, which would take a callback to see.
-    future.remove_done_callback(MethodType(cancel_if_cancelled, done))
+    with suppress(Exception):  # of a comparison with somebody's callback
+        future.remove_done_callback(MethodType(cancel_if_cancelled, done))
     if (
         type(done) is Future
         and done._state == FINISHED

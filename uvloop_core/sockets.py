@@ -6,6 +6,7 @@ waits, and only until it need not.
 
 from __future__ import annotations
 
+import _socket
 import asyncio
 import errno
 import os
@@ -28,6 +29,8 @@ T = TypeVar('T')
 Buffer = Any  # collections.abc.Buffer, from 3.12 on
 
 PLAIN = socket.socket  # as C knows it, whatever takes its place later
+# Or had taken it before, as what sends connections elsewhere does.
+IS_STANDARD = PLAIN.__module__ == 'socket' and PLAIN.__base__ is _socket.socket
 UNDER_WAY = {errno.EINPROGRESS, errno.EALREADY, errno.EINTR}
 WOULD_BLOCK = (BlockingIOError, InterruptedError)
 SENDFILE_CHUNK = 1024 * 1024 * 1024

@@ -310,6 +310,49 @@ def test_an_audit_hook_may_forbid_a_connection(name):
     assert (done.stdout, done.stderr) == ('True\n', '')
 
 
+REPLACED = """
+import asyncio
+import importlib
+import socket
+import sys
+
+made = []
+
+
+class Proxied(socket.socket):
+    def __init__(self, *args, **options):
+        super().__init__(*args, **options)
+        made.append(self)
+
+
+server = socket.create_server(('127.0.0.1', 0))
+socket.socket = Proxied
+loop = importlib.import_module(sys.argv[1]).new_event_loop()
+transport, _ = loop.run_until_complete(
+    loop.create_connection(asyncio.Protocol, *server.getsockname())
+)
+print(len([sock for sock in made if sock.family == socket.AF_INET]))
+transport.abort()
+loop.run_until_complete(asyncio.sleep(0))
+server.close()
+loop.close()
+"""
+
+
+@pytest.mark.parametrize('name', ['asyncio', 'uvloop_core'])
+def test_what_stood_in_for_the_socket_class_before_the_import(name):
+    done = subprocess.run(
+        [*PYTHON, '-c', REPLACED, name],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=50,
+        check=True,
+    )
+
+    assert (done.stdout, done.stderr) == ('1\n', '')
+
+
 WITHOUT_MEMORY = """
 import contextvars
 import os

@@ -757,3 +757,24 @@ def test_a_call_without_its_callback_is_a_type_error(
 ) -> None:
     with pytest.raises(TypeError, match='callback'):
         getattr(loop, name)(*([1.0] if name != 'call_soon' else []))
+
+
+class Incomparable:
+    def __eq__(self, other):
+        raise ValueError
+
+    def __hash__(self):
+        return 0
+
+    def __call__(self, future):
+        pass
+
+
+def test_a_callback_that_does_not_compare_keeps_no_result_back(loop):
+    async def main():
+        future = loop.run_in_executor(None, time.sleep, 0.01)
+        future.add_done_callback(Incomparable())
+        await asyncio.wait_for(asyncio.wait([future]), 20)
+        return future.done()
+
+    assert loop.run_until_complete(main())

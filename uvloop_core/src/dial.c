@@ -243,6 +243,7 @@ dial_new(Loop *loop, const Addr *peer)
     dial->peer = *peer;
     dial->fd = -1;
     if (audit(dial) < 0 || open_fd(dial) < 0 || start(dial) < 0) {
+        close_fd(dial); /* a hook may hold the Dial */
         Py_CLEAR(dial);
     }
     return (PyObject *)dial;
@@ -285,10 +286,33 @@ close_meth(PyObject *self, PyObject *Py_UNUSED(ignored))
     Py_RETURN_NONE;
 }
 
+PyDoc_STRVAR(
+    fileno_doc,
+    "fileno($self, /)\n--\n\n"
+    "The descriptor; -1 before it is opened and after it is given on.");
+
+static PyObject *
+fileno_meth(PyObject *self, PyObject *Py_UNUSED(ignored))
+{
+    return PyLong_FromLong(CAST(Dial, self)->fd);
+}
+
 static PyObject *
 family_get(PyObject *self, void *Py_UNUSED(closure))
 {
     return PyLong_FromLong(CAST(Dial, self)->peer.raw.any.sa_family);
+}
+
+static PyObject *
+type_get(PyObject *Py_UNUSED(self), void *Py_UNUSED(closure))
+{
+    return PyLong_FromLong(SOCK_STREAM);
+}
+
+static PyObject *
+proto_get(PyObject *Py_UNUSED(self), void *Py_UNUSED(closure))
+{
+    return PyLong_FromLong(IPPROTO_TCP);
 }
 
 static int
@@ -314,11 +338,14 @@ dial_tp_dealloc(PyObject *self)
 
 static PyMethodDef methods[] = {
     {"close", close_meth, METH_NOARGS, close_doc},
+    {"fileno", fileno_meth, METH_NOARGS, fileno_doc},
     {NULL, NULL, 0, NULL},
 };
 
 static PyGetSetDef getset[] = {
     {"family", family_get, NULL, NULL, NULL},
+    {"type", type_get, NULL, NULL, NULL},
+    {"proto", proto_get, NULL, NULL, NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
 

@@ -106,7 +106,10 @@ is_class_usual(State *st)
         !has_own_methods(st, ours, INHERITED)) {
         return false;
     }
-    st->reader_version = type_version(ours);
+    /* What another thread changed meanwhile was not looked at. */
+    if (version == type_version(ours)) {
+        st->reader_version = version;
+    }
     return true;
 }
 

@@ -179,6 +179,28 @@ make_future(Reading *reading, PyObject *attributes, PyObject **future)
     return *future != NULL;
 }
 
+/* Await the future no more. Keeps a pending exception, unless this fails: 0 or
+ * -1. */
+static int
+end_waiting(Reading *reading)
+{
+    PyObject *pending = PyErr_GetRaisedException();
+    PyObject *attributes = PyObject_GenericGetDict(reading->reader, NULL);
+    int err = -1;
+
+    Py_CLEAR(reading->future);
+    if (attributes != NULL) {
+        err = reader_set(reading->st, attributes, NAME_reader_waiter, Py_None);
+        Py_DECREF(attributes);
+    }
+    if (err == 0 && pending != NULL) {
+        PyErr_SetRaisedException(pending);
+        return 0;
+    }
+    Py_XDECREF(pending);
+    return err;
+}
+
 /* Wait for the reader to be fed: the same. */
 static int
 begin_waiting(Reading *reading, PyObject *attributes)
@@ -204,33 +226,15 @@ begin_waiting(Reading *reading, PyObject *attributes)
         if (reader_set(reading->st, attributes, NAME_reader_waiter, future) ==
             0) {
             reading->future = Py_TYPE(future)->tp_as_async->am_await(future);
-            made = reading->future == NULL ? -1 : 1;
+            made = 1;
+            if (reading->future == NULL) {
+                made = -1;
+                (void)end_waiting(reading); /* one exception or another */
+            }
         }
         Py_DECREF(future);
     }
     return made;
-}
-
-/* Await the future no more. Keeps a pending exception, unless this fails: 0 or
- * -1. */
-static int
-end_waiting(Reading *reading)
-{
-    PyObject *pending = PyErr_GetRaisedException();
-    PyObject *attributes = PyObject_GenericGetDict(reading->reader, NULL);
-    int err = -1;
-
-    Py_CLEAR(reading->future);
-    if (attributes != NULL) {
-        err = reader_set(reading->st, attributes, NAME_reader_waiter, Py_None);
-        Py_DECREF(attributes);
-    }
-    if (err == 0 && pending != NULL) {
-        PyErr_SetRaisedException(pending);
-        return 0;
-    }
-    Py_XDECREF(pending);
-    return err;
 }
 
 /* ---- reading ---- */

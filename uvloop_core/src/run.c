@@ -36,6 +36,7 @@ poll_turn(Loop *loop)
     if (loop->registry.closing > 0) {
         poll_sweep(&loop->poll);
         enter_leave(&loop->border);
+        loop->poll.hurry |= loop->border.fatal != NULL;
     }
     poll_once(&loop->poll);
     enter_leave(&loop->border);

@@ -274,7 +274,7 @@ static bool
 may_read_on(const Stream *stream)
 {
     return transport_is_reading(&stream->transport) &&
-           !stream->transport.fills_buffers;
+           stream->holder == NULL && !stream->transport.fills_buffers;
 }
 
 /* Read once into what the loop keeps, and hand it over; true if there may be
