@@ -416,7 +416,7 @@ def test_a_dialled_socket_that_was_closed_makes_no_transport(
     dialled.close()
     dialled.close()
 
-    with pytest.raises(AttributeError):
+    with pytest.raises(TypeError, match='not connected'):
         _core.open_tcp(our_loop, dialled, asyncio.Protocol())
 
 

@@ -257,6 +257,10 @@ open_connection(const ConnectionKind *kind, const ConnectionArgs *given)
     }
     transport = &connection->stream.transport;
     fd = dial_fd(st, given->sock);
+    if (fd < 0 && Py_IS_TYPE(given->sock, st->types[TYPE_DIAL])) {
+        PyErr_SetString(PyExc_TypeError, "the socket is not connected");
+        goto error;
+    }
     if (fd >= 0) {
         endpoint_connected(&connection->endpoint, fd, IPPROTO_TCP);
     }
