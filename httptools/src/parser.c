@@ -646,7 +646,7 @@ field_get(PyObject *self, void *closure)
 {
     Py_ssize_t field = (const char *const *)closure - FIELD_NAMES;
     PyObject *dict = find_dict(self);
-    PyObject *found;
+    PyObject *found = NULL;
 
     if (dict != NULL) {
         PyObject *name = PyUnicode_FromString(FIELD_NAMES[field]);
