@@ -23,6 +23,20 @@ def environment() -> dict[str, str]:
     return {**os.environ, 'PYTHONPATH': os.pathsep.join(filter(None, path))}
 
 
+def run_code(code: str, *arguments: str) -> tuple[str, str]:
+    """What that Python code prints, to stdout and stderr, in a process of its
+    own; it fails the test if it does not end well."""
+    done = subprocess.run(
+        [*PYTHON, '-c', code, *arguments],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=50,
+        check=True,
+    )
+    return done.stdout, done.stderr
+
+
 def needs(program: str) -> pytest.MarkDecorator:
     return pytest.mark.skipif(
         shutil.which(program) is None, reason=f'{program} is not installed'

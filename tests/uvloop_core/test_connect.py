@@ -10,12 +10,11 @@ import gc
 import os
 import socket
 import ssl
-import subprocess
 import sys
 
 import pytest
 
-from tests.programs import PYTHON, environment
+from tests.programs import run_code
 from uvloop_core import _core, connect
 
 variable = contextvars.ContextVar('variable', default='unset')
@@ -298,16 +297,46 @@ loop.close()
 
 @pytest.mark.parametrize('name', ['asyncio', 'uvloop_core'])
 def test_an_audit_hook_may_forbid_a_connection(name):
-    done = subprocess.run(
-        [*PYTHON, '-c', AUDITED, name],
-        env=environment(),
-        capture_output=True,
-        text=True,
-        timeout=50,
-        check=True,
-    )
+    assert run_code(AUDITED, name) == ('True\n', '')
 
-    assert (done.stdout, done.stderr) == ('True\n', '')
+
+LOOKED_AT = """
+import asyncio, importlib, os, socket, sys
+
+kept = []
+
+
+def hook(event, args):
+    if event == 'socket.connect':
+        sock = args[0]
+        sock.fileno()
+        kept.append((sock, sock.type, sock.proto))
+
+
+async def main(address):
+    for _ in range(5):
+        try:
+            await loop.create_connection(asyncio.Protocol, *address)
+        except ConnectionRefusedError:
+            pass
+
+
+loop = importlib.import_module(sys.argv[1]).new_event_loop()
+with socket.create_server(('127.0.0.1', 0)) as server:
+    address = server.getsockname()
+loop.run_until_complete(main(address))
+before = os.listdir('/proc/self/fd')
+sys.addaudithook(hook)
+loop.run_until_complete(main(address))
+print([(int(kind), proto) for _, kind, proto in kept[:1]])
+print(len(kept), os.listdir('/proc/self/fd') == before)
+loop.close()
+"""
+
+
+@pytest.mark.parametrize('name', ['asyncio', 'uvloop_core'])
+def test_an_audit_hook_may_look_at_a_socket_and_keep_it(name):
+    assert run_code(LOOKED_AT, name) == ('[(1, 6)]\n5 True\n', '')
 
 
 REPLACED = """
@@ -341,16 +370,7 @@ loop.close()
 
 @pytest.mark.parametrize('name', ['asyncio', 'uvloop_core'])
 def test_what_stood_in_for_the_socket_class_before_the_import(name):
-    done = subprocess.run(
-        [*PYTHON, '-c', REPLACED, name],
-        env=environment(),
-        capture_output=True,
-        text=True,
-        timeout=50,
-        check=True,
-    )
-
-    assert (done.stdout, done.stderr) == ('1\n', '')
+    assert run_code(REPLACED, name) == ('1\n', '')
 
 
 WITHOUT_MEMORY = """
@@ -392,12 +412,7 @@ loop.close()
 def test_without_memory_a_dialled_socket_is_closed():
     pytest.importorskip('_testcapi')
 
-    subprocess.run(
-        [*PYTHON, '-c', WITHOUT_MEMORY],
-        env=environment(),
-        timeout=50,
-        check=True,
-    )
+    run_code(WITHOUT_MEMORY)
 
 
 def test_what_cannot_be_dialled_is_refused(our_loop):

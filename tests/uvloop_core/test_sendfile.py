@@ -184,6 +184,26 @@ def test_writelines_meanwhile(our_loop, our_peer, file):
     assert received(our_loop, transport, receiver) == DATA
 
 
+def test_once_it_has_begun_nothing_is_received(loop, peer, file):
+    transport, protocol, other = peer
+    small_buffers(transport.get_extra_info('socket'))
+    sending = loop.sendfile(transport, file)
+    sizes = []
+
+    def begin(data):
+        sizes.append(len(data))
+        sending.send(None)  # as an eager task does
+
+    protocol.data_received = begin
+    other.send(bytes(500_000))
+    spin(loop)
+
+    assert len(sizes) == 1
+    sending.close()
+    transport.abort()
+    spin(loop)
+
+
 def test_what_the_peer_sends_meanwhile_is_received_after(loop, peer, file):
     transport, protocol, other = peer
     small_buffers(transport.get_extra_info('socket'))

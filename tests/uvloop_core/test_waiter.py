@@ -8,13 +8,12 @@ import gc
 import inspect
 import os
 import socket
-import subprocess
 import weakref
 from unittest import mock
 
 import pytest
 
-from tests.programs import PYTHON, environment
+from tests.programs import run_code
 
 
 async def waiting(loop, coroutine) -> asyncio.Task:
@@ -517,17 +516,10 @@ os._exit(0)  # what a round has left behind is not the question
 
 @pytest.mark.parametrize('name', ['asyncio', 'uvloop_core'])
 def test_what_a_signal_handler_raises_is_not_lost(name):
-    done = subprocess.run(
-        [*PYTHON, '-c', INTERRUPTED, name],
-        env=environment(),
-        capture_output=True,
-        text=True,
-        timeout=50,
-        check=True,
-    )
+    printed, _ = run_code(INTERRUPTED, name)
 
     # One or two may meet a finalizer, whichever loop it is.
-    raised, lost = map(int, done.stdout.split())
+    raised, lost = map(int, printed.split())
     assert (raised >= 45, lost <= 5) == (True, True)
 
 
