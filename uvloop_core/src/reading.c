@@ -488,6 +488,20 @@ start(Reading *reading /* steals */)
     return (PyObject *)reading;
 }
 
+/* Up to args[1] bytes, or exactly so many: the same. */
+static PyObject *
+start_bytes(Reading *reading /* steals; or NULL */,
+            PyObject *const *args,
+            bool exact)
+{
+    if (reading == NULL) {
+        return NULL;
+    }
+    reading->size = reader_size(args[1]);
+    reading->exact = exact;
+    return start(reading);
+}
+
 PyDoc_STRVAR(stream_read_doc,
              "stream_read($module, reader, n, /)\n--\n\n"
              "Begin reader.read(n): to be awaited, then it has `data`. That "
@@ -496,13 +510,7 @@ PyDoc_STRVAR(stream_read_doc,
 static PyObject *
 stream_read_meth(PyObject *module, PyObject *const *args, Py_ssize_t nargs)
 {
-    Reading *reading = make(module, "stream_read", args, nargs);
-
-    if (reading == NULL) {
-        return NULL;
-    }
-    reading->size = reader_size(args[1]);
-    return start(reading);
+    return start_bytes(make(module, "stream_read", args, nargs), args, false);
 }
 
 PyDoc_STRVAR(stream_readexactly_doc,
@@ -514,14 +522,8 @@ stream_readexactly_meth(PyObject *module,
                         PyObject *const *args,
                         Py_ssize_t nargs)
 {
-    Reading *reading = make(module, "stream_readexactly", args, nargs);
-
-    if (reading == NULL) {
-        return NULL;
-    }
-    reading->size = reader_size(args[1]);
-    reading->exact = true;
-    return start(reading);
+    return start_bytes(
+        make(module, "stream_readexactly", args, nargs), args, true);
 }
 
 PyDoc_STRVAR(stream_readuntil_doc,
