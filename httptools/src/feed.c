@@ -326,21 +326,16 @@ fail_changed(Events *events, const char *data)
 
 /* A callback raised, refused or paused in the middle of a head. To be in the
  * state that llhttp would be in, llhttp is run over it after all, its hooks
- * mute up to there: so it must still be a head with as many. Returns its
- * error. */
+ * mute up to there. Returns its error. */
 static int
-catch_up(Events *events, size_t count, const char *data, const char *end)
+catch_up(Events *events, const char *data, const char *end)
 {
     llhttp_t *llhttp = &events->llhttp;
-    ScanHead head;
     int err;
 
     llhttp->flags = 0;
     llhttp->content_length = 0;
     llhttp->finish = HTTP_FINISH_SAFE;
-    if (!scan_request(&head, data, end) || head.count != count) {
-        return fail_changed(events, data);
-    }
     err = events->st->execute(llhttp, data, end);
     assert(events->replay == 0 && err != HPE_OK);
     guard_hear(events, llhttp->error_pos); /* if it is to go on from there */
@@ -348,23 +343,35 @@ catch_up(Events *events, size_t count, const char *data, const char *end)
 }
 
 /* Take as many ordinary heads as data begins with, and let llhttp do the
- * rest. Its error, or 0. */
+ * rest. Its error, or 0. A head that was stopped in is scanned again: it must
+ * still have as many hooks. (One call of scan_request() only: then it is
+ * inlined, which saves 30 instructions of 900.) */
 static int
 parse(Events *events, const char *data, const char *end)
 {
+    size_t count = 0;
     ScanHead head;
 
-    while (may_scan(events) && scan_request(&head, data, end) &&
-           is_within_limits(events, &head, data)) {
-        if (!take_head(events, &head)) {
-            return catch_up(events, head.count, data, end);
+    while ((events->replay > 0 || may_scan(events)) &&
+           scan_request(&head, data, end)) {
+        if (events->replay > 0) {
+            return head.count == count ? catch_up(events, data, end)
+                                       : fail_changed(events, data);
         }
-        data = head.end;
-        if (data == end) {
-            return HPE_OK;
+        if (!is_within_limits(events, &head, data)) {
+            break;
+        }
+        count = head.count;
+        if (take_head(events, &head)) {
+            data = head.end;
+            if (data == end) {
+                return HPE_OK;
+            }
         }
     }
-    return events->st->execute(&events->llhttp, data, end);
+    return events->replay > 0
+               ? fail_changed(events, data)
+               : events->st->execute(&events->llhttp, data, end);
 }
 
 int
