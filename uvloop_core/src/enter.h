@@ -20,7 +20,7 @@ typedef struct {
      * while it does not run; 0: none. Any thread may look. */
     atomic_ulong thread;
     atomic_bool running;
-    bool debug;
+    atomic_bool debug; /* any thread may look, and set it */
     Cork cork; /* write coalescing: what the callback that runs put off */
 } Border;
 

@@ -57,7 +57,7 @@ typedef struct Loop {
     unsigned skipped;              /* polls skipped in a row */
     bool quick;                    /* the turns since then were short */
     bool open;                     /* uv is initialised */
-    bool closed;
+    atomic_bool closed;            /* any thread may look */
     bool stopping;
 } Loop;
 
