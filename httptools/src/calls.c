@@ -351,7 +351,7 @@ take_target(Events *events, const char *at, size_t len)
 {
     PyObject *target;
 
-    if (len > HEAD_VALUE_KEPT) {
+    if (len == 0 || len > HEAD_VALUE_KEPT) {
         return PyBytes_FromStringAndSize(at, (Py_ssize_t)len);
     }
     target = spare_take(&events->target, len);

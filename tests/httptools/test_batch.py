@@ -161,6 +161,17 @@ def test_upgrade_is_a_flag() -> None:
     assert batch.log[0][5] & httptools.UPGRADE
 
 
+def test_target_may_be_empty() -> None:
+    protocol = Batch()
+    with pytest.raises(httptools.HttpParserUpgrade):
+        HttpRequestParser(protocol).feed_data(b'CONNECT \r\nHost: h\r\n\r\n')
+    headers = [(b'Host', b'h')]
+    assert protocol.log[0] == (
+        *('on_request', b'CONNECT', b'', '0.9', headers),
+        httptools.UPGRADE,
+    )
+
+
 def test_response_is_one_call() -> None:
     batch = Batch()
 
