@@ -598,10 +598,10 @@ time_meth(PyObject *Py_UNUSED(self), PyObject *Py_UNUSED(ignored))
 }
 
 PyDoc_STRVAR(create_task_doc,
-             "create_task($self, coro, **kwargs)\n--\n\n"
-             "Have a coroutine run in a task.\n\n"
-             "Raises RuntimeError if the loop is closed.\n"
-             "Source: asyncio.loop.create_task.");
+             COMPAT_CREATE_TASK "\n--\n\n"
+                                "Have a coroutine run in a task.\n\n"
+                                "Raises RuntimeError if the loop is closed.\n"
+                                "Source: asyncio.loop.create_task.");
 
 static PyObject *
 create_task_meth(PyObject *self,
