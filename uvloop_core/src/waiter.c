@@ -202,6 +202,26 @@ tell(Waiter *waiter)
     return err;
 }
 
+/* The pending exception, as a future has it: StopIteration would end who
+ * awaits it with a result. */
+static PyObject *
+take_error(void)
+{
+    PyObject *raised = PyErr_GetRaisedException();
+    PyObject *error = NULL;
+
+    if (!PyErr_GivenExceptionMatches(raised, PyExc_StopIteration)) {
+        return raised;
+    }
+    PyErr_SetString(PyExc_RuntimeError,
+                    "StopIteration interacts badly with generators and "
+                    "cannot be raised into a Future");
+    error = PyErr_GetRaisedException();
+    PyException_SetCause(error, Py_NewRef(raised));
+    PyException_SetContext(error, raised);
+    return error;
+}
+
 /* Make the call once more: 1 if the waiter is done, 0 if it would block, -1
  * with what shall stop the loop. */
 static int
@@ -226,7 +246,7 @@ try_again(Waiter *waiter)
     }
     waiter->state = WAITER_DONE;
     waiter->result = result;
-    waiter->error = outcome < 0 ? PyErr_GetRaisedException() : NULL;
+    waiter->error = outcome < 0 ? take_error() : NULL;
     return 1;
 }
 
