@@ -154,6 +154,17 @@ PyModule_Add(PyObject *module, const char *name, PyObject *value /* steals */)
 #define COMPAT_THREADSAFE_HANDLE "Handle"
 #endif
 
+/* Whether create_task() gives a task factory all that it was given, and the
+ * signature that says so: gh-128307, 3.14. */
+#if PY_VERSION_HEX >= 0x030E0000
+#define COMPAT_FACTORIES_TAKE_ALL 1
+#define COMPAT_CREATE_TASK "create_task($self, coro, **kwargs)"
+#else
+#define COMPAT_FACTORIES_TAKE_ALL 0
+#define COMPAT_CREATE_TASK                                                    \
+    "create_task($self, coro, *, name=None, context=None, **kwargs)"
+#endif
+
 /* Whether threads run Python code at the same time: PEP 703, 3.13. */
 #ifdef Py_GIL_DISABLED
 #define COMPAT_FREE_THREADED 1

@@ -2,6 +2,7 @@ import asyncio
 import os
 import socket
 import ssl
+import sys
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable
 from contextvars import Context
 from typing import Any, Never, TypeVar, TypeVarTuple, final
@@ -79,11 +80,22 @@ class Loop:
         *args: *_Ts,
         context: Context | None = None,
     ) -> TimerHandle: ...
-    def create_task(
-        self,
-        coro: Coroutine[Any, Any, _T] | Generator[Any, None, _T],
-        **kwargs: Any,
-    ) -> asyncio.Task[_T]: ...
+    if sys.version_info >= (3, 14):
+        def create_task(
+            self,
+            coro: Coroutine[Any, Any, _T] | Generator[Any, None, _T],
+            **kwargs: Any,
+        ) -> asyncio.Task[_T]: ...
+    else:
+        def create_task(
+            self,
+            coro: Coroutine[Any, Any, _T] | Generator[Any, None, _T],
+            *,
+            name: str | None = None,
+            context: Context | None = None,
+            **kwargs: Any,
+        ) -> asyncio.Task[_T]: ...
+
     def time(self) -> float: ...
     def stop(self) -> None: ...
     def is_running(self) -> bool: ...

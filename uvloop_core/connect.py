@@ -280,7 +280,9 @@ def bind_any(
     if failed:
         # The caller adds it again.
         raise errors.pop()
-    raise OSError(f'no matching local address with family={sock.family} found')
+    raise OSError(
+        f'no matching local address with family={sock.family!r} found'
+    )
 
 
 def bind_error(error: OSError, address: Any) -> OSError:

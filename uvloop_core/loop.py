@@ -177,28 +177,23 @@ class Loop(
 
     if sys.version_info < (3, 14):
 
-        def create_task(
+        def _create_by_factory(
             self,
             coro: Coroutine[Any, Any, T] | Generator[Any, None, T],
             *,
             name: str | None = None,
             context: Any = None,
             **kwargs: Any,
-        ) -> asyncio.Task[T]:
-            """Have a coroutine run in a task."""
+        ) -> Any:
+            """create_task, where there is a task factory."""
             # Factories know only of what was asked for.
             if context is not None:
                 kwargs['context'] = context
-            if self._task_factory is None:
-                made = super().create_task(coro, name=name, **kwargs)
-                if self.get_debug():
-                    # It ends in this method.
-                    del made._source_traceback[-1]  # type: ignore[attr-defined]
-                return made
-            task: Any = super().create_task(coro, **kwargs)
+            factory: Any = self._task_factory
+            task = factory(self, coro, **kwargs)
             if name is not None:
                 set_task_name(task, name)
-            return task  # type: ignore[no-any-return]
+            return task
 
     def set_task_factory(self, factory: TaskFactory | None) -> None:
         """Have factory(loop, coro, ...) make the tasks; None: asyncio.Task."""

@@ -115,15 +115,19 @@ def is_literal(host: object) -> bool:
     """Whether host is an address, one with a zone included."""
     if not isinstance(host, str):
         return False
-    return is_address(socket.AF_INET, host) or is_address(
-        socket.AF_INET6, host.partition('%')[0]
-    )
+    try:
+        return is_address(socket.AF_INET, host) or is_address(
+            socket.AF_INET6, host.partition('%')[0]
+        )
+    except ValueError:
+        return False
 
 
 def is_address(family: int, host: str) -> bool:
+    """ValueError of a NUL, where getaddrinfo would take the text to end."""
     try:
         socket.inet_pton(family, host)
-    except (OSError, ValueError):
+    except OSError:
         return False
     return True
 

@@ -534,7 +534,7 @@ def test_a_local_address_in_use_is_told(loop, listener):
 
 
 def test_a_local_address_of_another_family_is_told(loop, listener):
-    with pytest.raises(OSError, match=r'no matching local address with famil'):
+    with pytest.raises(OSError, match='with family=<AddressFamily.AF_INET'):
         loop.run_until_complete(
             loop.create_connection(
                 Recorder, *listener.getsockname(), local_addr=('::1', 0)

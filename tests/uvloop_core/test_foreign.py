@@ -511,3 +511,41 @@ def test_only_one_of_many_threads_gets_to_run_the_loop(our_loop):
             assert sum(pool.map(run, range(4))) == 1
 
     assert len(refused) == 150
+
+
+class WatchedSocket(socket.socket):
+    """Notes which threads hold it and let it go."""
+
+    def __init__(self, fd):
+        self.threads = set()
+        super().__init__(fileno=fd)
+
+    def __setattr__(self, name, value):
+        if name == '_io_refs':
+            self.threads.add(threading.get_ident())
+        super().__setattr__(name, value)
+
+
+@free_threaded
+@pytest.mark.parametrize('dropped', ['closed', 'collected'])
+def test_a_wait_that_another_thread_drops_ends_in_the_loops(
+    our_loop, pair, dropped
+):
+    async def receive(cycle):
+        await our_loop.sock_recv(sock, 1)
+
+    async def main():
+        cycle = []
+        cycle.append(receive(cycle))
+        cycle[0].send(None)
+        our_loop.remove_reader(sock)
+        drop = cycle[0].close if dropped == 'closed' else gc.collect
+        del cycle
+        await our_loop.run_in_executor(None, drop)
+
+    with WatchedSocket(pair[0].detach()) as sock:
+        sock.setblocking(False)
+        our_loop.run_until_complete(main())
+
+        assert sock.threads == {threading.get_ident()}
+        assert sock._io_refs == 0

@@ -141,6 +141,24 @@ def test_what_is_known_without_asking_is_what_getaddrinfo_says(
         ]
 
 
+@pytest.mark.parametrize('host', ['127.0.0.1\0x', '::1\0', 'localhost\0.x'])
+@pytest.mark.parametrize(
+    'call',
+    [
+        lambda loop, host: loop.create_connection(asyncio.Protocol, host, 1),
+        lambda loop, host: loop.create_server(asyncio.Protocol, host, 0),
+        lambda loop, host: loop.create_datagram_endpoint(
+            asyncio.DatagramProtocol, local_addr=(host, 0)
+        ),
+    ],
+    ids=['connect', 'serve', 'datagrams'],
+)
+def test_a_host_does_not_end_at_a_nul(loop, call, host):
+    # What socket.getaddrinfo() takes it for.
+    with pytest.raises(ValueError, match='^embedded null character$'):
+        loop.run_until_complete(call(loop, host))
+
+
 def test_an_address_keeps_its_flow_and_scope():
     known = resolve.address_info('::1', 80, 0, socket.SOCK_STREAM, 0, 5, 7)
 

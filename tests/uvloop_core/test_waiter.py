@@ -299,6 +299,21 @@ def test_system_exit_from_a_socket_stops_the_loop(our_loop, pair, reluctant):
     assert our_loop.run_until_complete(task) == b'spam'
 
 
+def test_stop_iteration_from_a_socket_is_no_result(our_loop, pair, reluctant):
+    # asyncio's is the same from 3.12 on, and never ends before.
+    reluctant.left = 1
+
+    async def main():
+        task = await waiting(our_loop, our_loop.sock_recv(reluctant, 10))
+        reluctant.left, reluctant.error = 1, StopIteration
+        pair[1].send(b'spam')
+        return await task
+
+    with pytest.raises(RuntimeError, match='^StopIteration inter') as caught:
+        our_loop.run_until_complete(main())
+    assert isinstance(caught.value.__cause__, StopIteration)
+
+
 def test_an_error_leaves_no_cycle(our_loop, pair):
     left, right = pair
 

@@ -222,6 +222,48 @@ loop_call_soon(Loop *loop,
     return push(loop, callable, context, args, nargs) == NULL ? -1 : 0;
 }
 
+/* New callback in the inbox: new reference, or NULL with an exception. */
+static Callback *
+push_threadsafe(Loop *loop,
+                PyObject *callable,
+                PyObject *context,
+                PyObject *const *args,
+                Py_ssize_t nargs)
+{
+    Callback *callback = NULL;
+
+    loop_touch(loop);
+    callback = callback_new(&loop->host, callable, context, args, nargs);
+    if (callback == NULL) {
+        return NULL;
+    }
+    callback_share(callback);
+    Py_INCREF(callback); /* the caller's; the inbox takes the other */
+    settle(loop, callback);
+    switch (inbox_put(&loop->inbox, callback)) {
+    case INBOX_OK:
+        return callback;
+    case INBOX_CLOSED:
+        PyErr_SetString(PyExc_RuntimeError, "Event loop is closed");
+        break;
+    case INBOX_NO_MEMORY:
+        PyErr_NoMemory();
+        break;
+    }
+    Py_DECREF(callback);
+    Py_DECREF(callback);
+    return NULL;
+}
+
+int
+loop_call_soon_threadsafe(Loop *loop, PyObject *callable)
+{
+    Callback *callback = push_threadsafe(loop, callable, NULL, NULL, 0);
+
+    Py_XDECREF(callback);
+    return callback == NULL ? -1 : 0;
+}
+
 /* asyncio's debug-mode check of a callback; 0 or -1. */
 static int
 check_callback(Loop *loop, PyObject *callable, const char *method)
@@ -403,7 +445,6 @@ call_soon_threadsafe_meth(PyObject *self,
                           PyObject *kwnames)
 {
     Loop *loop = CAST(Loop, self);
-    Callback *callback = NULL;
     Call call;
 
     if (parse_call(loop,
@@ -418,31 +459,8 @@ call_soon_threadsafe_meth(PyObject *self,
          check_callback(loop, call.args[0], "call_soon_threadsafe") < 0)) {
         return NULL;
     }
-    loop_touch(loop);
-    callback = callback_new(&loop->host,
-                            call.args[0],
-                            call.context,
-                            call.args + 1,
-                            call.nargs - 1);
-    if (callback == NULL) {
-        return NULL;
-    }
-    callback_share(callback);
-    Py_INCREF(callback); /* the caller's; the inbox takes the other */
-    settle(loop, callback);
-    switch (inbox_put(&loop->inbox, callback)) {
-    case INBOX_OK:
-        return (PyObject *)callback;
-    case INBOX_CLOSED:
-        PyErr_SetString(PyExc_RuntimeError, "Event loop is closed");
-        break;
-    case INBOX_NO_MEMORY:
-        PyErr_NoMemory();
-        break;
-    }
-    Py_DECREF(callback);
-    Py_DECREF(callback);
-    return NULL;
+    return (PyObject *)push_threadsafe(
+        loop, call.args[0], call.context, call.args + 1, call.nargs - 1);
 }
 
 /* The typed part of call_later and call_at. */
@@ -580,10 +598,10 @@ time_meth(PyObject *Py_UNUSED(self), PyObject *Py_UNUSED(ignored))
 }
 
 PyDoc_STRVAR(create_task_doc,
-             "create_task($self, coro, **kwargs)\n--\n\n"
-             "Have a coroutine run in a task.\n\n"
-             "Raises RuntimeError if the loop is closed.\n"
-             "Source: asyncio.loop.create_task.");
+             COMPAT_CREATE_TASK "\n--\n\n"
+                                "Have a coroutine run in a task.\n\n"
+                                "Raises RuntimeError if the loop is closed.\n"
+                                "Source: asyncio.loop.create_task.");
 
 static PyObject *
 create_task_meth(PyObject *self,

@@ -93,9 +93,13 @@ int loop_call_soon(Loop *loop,
                    PyObject *const *args,
                    Py_ssize_t nargs);
 
-/* The same after so many seconds: the timer, a new reference, to be cancelled
- * with callback_cancel; or NULL with an exception (a closed loop). May run
- * Python code. */
+/* The same from any thread, without arguments: wakes the loop. -1 also if the
+ * loop is closed. */
+int loop_call_soon_threadsafe(Loop *loop, PyObject *callable);
+
+/* loop_call_soon after so many seconds: the timer, a new reference, to be
+ * cancelled with callback_cancel; or NULL with an exception (a closed loop).
+ * May run Python code. */
 TimerCallback *loop_call_later(Loop *loop,
                                double delay,
                                PyObject *callable,

@@ -22,6 +22,7 @@ static const char *const name_texts[NAME_COUNT] = {
     [NAME_connection_made] = "connection_made",
     [NAME_context] = "context",
     [NAME_coro] = "coro",
+    [NAME_create_by_factory] = "_create_by_factory",
     [NAME_create_future] = "create_future",
     [NAME_data] = "data",
     [NAME_data_received] = "data_received",

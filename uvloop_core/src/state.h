@@ -92,6 +92,7 @@ typedef enum {
     NAME_connection_made,
     NAME_context,
     NAME_coro,
+    NAME_create_by_factory,
     NAME_create_future,
     NAME_data,
     NAME_data_received,

@@ -120,6 +120,25 @@ create_by_keywords(State *st,
     return task;
 }
 
+/* The task, by a factory that is not told the name: that is set after. */
+static PyObject *
+create_by_method(State *st,
+                 PyObject *loop,
+                 PyObject *const *args,
+                 Py_ssize_t nargs,
+                 PyObject *kwnames)
+{
+    PyObject *method =
+        PyObject_GetAttr(loop, st->names[NAME_create_by_factory]);
+    PyObject *task = NULL;
+
+    if (method != NULL) {
+        task = PyObject_Vectorcall(method, args, (size_t)nargs, kwnames);
+        Py_DECREF(method);
+    }
+    return task;
+}
+
 PyObject *
 task_create(State *st,
             PyObject *loop,
@@ -132,6 +151,9 @@ task_create(State *st,
 
     if (factory == Py_None) {
         factory = NULL;
+    }
+    if (factory != NULL && !COMPAT_FACTORIES_TAKE_ALL) {
+        return create_by_method(st, loop, args, nargs, kwnames);
     }
     if (factory == NULL && nargs == 1) {
         found = is_found(st, loop, kwnames);

@@ -129,6 +129,56 @@ give_up_checked(Waiter *waiter)
     return 0;
 }
 
+static PyObject *
+give_up_meth(PyObject *self, PyObject *Py_UNUSED(ignored))
+{
+    give_up(CAST(Waiter, self));
+    Py_RETURN_NONE;
+}
+
+static PyMethodDef give_up_def = {
+    "sock_give_up", give_up_meth, METH_NOARGS, NULL};
+
+/* Have the loop give up, which another thread has; 0 or -1. */
+static int
+give_up_there(Waiter *waiter)
+{
+    PyObject *callable = PyCFunction_New(&give_up_def, (PyObject *)waiter);
+    int err = -1;
+
+    if (callable != NULL) {
+        err = loop_call_soon_threadsafe(waiter->loop, callable);
+        Py_DECREF(callable);
+    }
+    return err;
+}
+
+/* Who awaited it was dropped, in whatever thread the collector ran. Keeps a
+ * pending exception. */
+static void
+give_up_dropped(Waiter *waiter)
+{
+    PyObject *pending = NULL;
+    int entered = 0;
+
+    if (waiter->watcher == NULL) {
+        return;
+    }
+    pending = PyErr_GetRaisedException();
+    entered = loop_enter_unchecked(waiter->loop);
+    if (entered < 0) {
+        PyErr_Clear(); /* then there */
+    }
+    if (entered >= 0 || give_up_there(waiter) < 0) {
+        PyErr_Clear(); /* the loop has ended meanwhile: here after all */
+        give_up(waiter);
+        loop_leave(waiter->loop, entered);
+    }
+    if (pending != NULL) {
+        PyErr_SetRaisedException(pending);
+    }
+}
+
 /* Tell who awaits it, in a turn to come, as a future does; 0 or -1. */
 static int
 tell(Waiter *waiter)
@@ -150,6 +200,26 @@ tell(Waiter *waiter)
     Py_DECREF(callback);
     Py_XDECREF(context);
     return err;
+}
+
+/* The pending exception, as a future has it: StopIteration would end who
+ * awaits it with a result. */
+static PyObject *
+take_error(void)
+{
+    PyObject *raised = PyErr_GetRaisedException();
+    PyObject *error = NULL;
+
+    if (!PyErr_GivenExceptionMatches(raised, PyExc_StopIteration)) {
+        return raised;
+    }
+    PyErr_SetString(PyExc_RuntimeError,
+                    "StopIteration interacts badly with generators and "
+                    "cannot be raised into a Future");
+    error = PyErr_GetRaisedException();
+    PyException_SetCause(error, Py_NewRef(raised));
+    PyException_SetContext(error, raised);
+    return error;
 }
 
 /* Make the call once more: 1 if the waiter is done, 0 if it would block, -1
@@ -176,7 +246,7 @@ try_again(Waiter *waiter)
     }
     waiter->state = WAITER_DONE;
     waiter->result = result;
-    waiter->error = outcome < 0 ? PyErr_GetRaisedException() : NULL;
+    waiter->error = outcome < 0 ? take_error() : NULL;
     return 1;
 }
 
@@ -382,9 +452,7 @@ PyDoc_STRVAR(close_doc, "close($self, /)\n--\n\nGive up.");
 static PyObject *
 close_meth(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
-    if (give_up_checked(CAST(Waiter, self)) < 0) {
-        return NULL;
-    }
+    give_up_dropped(CAST(Waiter, self));
     Py_RETURN_NONE;
 }
 
@@ -604,7 +672,7 @@ waiter_tp_clear(PyObject *self)
 static void
 waiter_tp_finalize(PyObject *self)
 {
-    give_up(CAST(Waiter, self)); /* a loop that was dropped, too */
+    give_up_dropped(CAST(Waiter, self)); /* with its loop, maybe */
 }
 
 static void
@@ -615,9 +683,10 @@ waiter_tp_dealloc(PyObject *self)
 
     if (waiter->watcher != NULL &&
         PyObject_CallFinalizerFromDealloc(self) < 0) {
-        return; /* resurrected */
+        return; /* resurrected: the loop has it */
     }
     PyObject_GC_UnTrack(self);
+    give_up(waiter);             /* the loop was closed before it did */
     (void)waiter_tp_clear(self); /* always 0 */
     Py_CLEAR(waiter->sock);
     Py_CLEAR(waiter->loop);
