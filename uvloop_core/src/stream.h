@@ -49,6 +49,7 @@ typedef struct {
 typedef struct {
     size_t size;     /* predicted size of the next read */
     bool recycles;   /* predicted: the protocol does not keep what it gets */
+    bool feeds;      /* predicted: a StreamReader gets half of that at least */
     uint8_t dropped; /* messages in a row that the protocol did not keep */
     uint8_t misses;  /* how often that prediction was wrong */
 } ReadState;

@@ -1,5 +1,7 @@
 /* The way in. What a read goes into, cheapest first:
  *
+ * - asyncio's StreamReader gets much at a time: its own buffer. Nothing is
+ *   copied.
  * - The protocol did not keep its last messages: a bytes object that the loop
  *   has from them. Nothing is allocated or copied, and if this one is not
  *   kept either it is there for the next read. Given away by mistake, it
@@ -119,6 +121,7 @@ feed_reader(Stream *stream, const char *data, size_t count)
         return false;
     }
     stream->read.recycles = true;
+    stream->read.feeds = count >= stream->read.size / 2;
     if (fed < 0) {
         fail_receiving(transport);
     }
@@ -355,13 +358,53 @@ done:
     return full && may_read_on(stream);
 }
 
+/* The same into the buffer of a StreamReader: whether that was possible, and
+ * in *more if there may be more. */
+static bool
+read_into_reader(Stream *stream, bool *more)
+{
+    Transport *transport = &stream->transport;
+    ReadState *read = &stream->read;
+    size_t room = read->size;
+    ssize_t count = 0;
+    int fed = 0;
+
+    if (reader_may_take(transport_state(transport), transport->protocol)) {
+        fed = reader_read(&transport_loop(transport)->border,
+                          transport->context,
+                          transport->protocol,
+                          stream->fd,
+                          room,
+                          &count);
+    }
+    read->feeds = fed != 0 && count >= (ssize_t)(room / 2);
+    if (fed == 0) {
+        return false;
+    }
+    *more = false;
+    if (fed < 0) {
+        fail_receiving(transport);
+    }
+    if (count > 0) {
+        *more = adapt_size(read, (size_t)count, room) && may_read_on(stream);
+    }
+    else {
+        receive_no_data(stream, (int)count);
+    }
+    return true;
+}
+
 static bool
 read_message(Stream *stream)
 {
     Loop *loop = transport_loop(&stream->transport);
     size_t size = stream->read.size;
     LoopSpare *spare = size <= READ_MIN ? &loop->spares[0] : &loop->spares[1];
+    bool more = false;
 
+    if (stream->read.feeds && read_into_reader(stream, &more)) {
+        return more;
+    }
     if (stream->read.recycles && fill_spare(spare, size)) {
         return read_recycled(stream, spare);
     }
