@@ -35,8 +35,8 @@ static const NameIndex methods[] = {
 #define INHERITED 4
 
 /* A buffer that held so many bytes is worth keeping, and not too big. */
-#define MIN_KEPT (8 * 1024)
-#define MAX_KEPT (256 * 1024)
+#define MIN_KEPT ((Py_ssize_t)8 * 1024)
+#define MAX_KEPT ((Py_ssize_t)256 * 1024)
 
 /* New reference; NULL without an exception. */
 static PyObject *
@@ -369,8 +369,7 @@ wake(Border *border, PyObject *context, PyObject *attributes, PyObject *waiter)
     if (reader_set(st, attributes, NAME_reader_waiter, Py_None) < 0) {
         return -1;
     }
-    result =
-        enter_method(border, context, st->names[NAME_set_result], args, 2);
+    result = enter_method(border, context, NAME_set_result, args, 2);
     Py_XDECREF(result);
     return result != NULL || was_cancelled(st, waiter) ? 0 : -1;
 }

@@ -134,12 +134,11 @@ receive_data(Stream *stream, PyObject *bytes)
 {
     Transport *transport = &stream->transport;
     PyObject *args[2] = {Py_NewRef(transport->protocol), bytes};
-    PyObject *result =
-        enter_method(&transport_loop(transport)->border,
-                     transport->context,
-                     transport_state(transport)->names[NAME_data_received],
-                     args,
-                     2);
+    PyObject *result = enter_method(&transport_loop(transport)->border,
+                                    transport->context,
+                                    NAME_data_received,
+                                    args,
+                                    2);
 
     Py_DECREF(args[0]);
     if (result == NULL) {
@@ -162,7 +161,7 @@ receive_eof(Stream *stream)
     transport_debug(transport, "received EOF");
     result = enter_method(&transport_loop(transport)->border,
                           transport->context,
-                          transport_state(transport)->names[NAME_eof_received],
+                          NAME_eof_received,
                           &protocol,
                           1);
     Py_DECREF(protocol);
@@ -194,7 +193,7 @@ get_buffer(Stream *stream, PyObject *protocol, Py_buffer *view)
     }
     buffer = enter_method(&transport_loop(transport)->border,
                           transport->context,
-                          transport_state(transport)->names[NAME_get_buffer],
+                          NAME_get_buffer,
                           args,
                           2);
     Py_DECREF(args[1]);
@@ -209,12 +208,11 @@ tell_buffer_updated(Stream *stream, PyObject *protocol, ssize_t count)
     PyObject *result = NULL;
 
     if (args[1] != NULL) {
-        result = enter_method(
-            &transport_loop(transport)->border,
-            transport->context,
-            transport_state(transport)->names[NAME_buffer_updated],
-            args,
-            2);
+        result = enter_method(&transport_loop(transport)->border,
+                              transport->context,
+                              NAME_buffer_updated,
+                              args,
+                              2);
         Py_DECREF(args[1]);
     }
     if (result == NULL) {
