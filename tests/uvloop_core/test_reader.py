@@ -489,16 +489,19 @@ async def begun(near, far):
 def attempt(data, number):
     near, far = socket.socketpair()
     reader, writer = loop.run_until_complete(begun(near, far))
-    far.send(data)
-    handle = loop.call_soon(loop.stop)
-    try:
+    done = loop.create_future()
+
+    def begin():
+        far.send(data)
+        loop.call_later(0, end)
         _testcapi.set_nomemory(number, number + 1)
-        try:
-            loop.run_forever()
-        finally:
-            _testcapi.remove_mem_hooks()
-    except MemoryError:
-        handle.cancel()
+
+    def end():
+        _testcapi.remove_mem_hooks()
+        done.set_result(None)
+
+    loop.call_soon(begin)
+    loop.run_until_complete(done)
     far.close()
     try:
         assert loop.run_until_complete(reader.read()) == data
