@@ -205,6 +205,21 @@ object_is_ours(PyObject *object)
 #endif
 }
 
+/* object_is_held: whether so many references are all that there are, so that
+ * an equal object may stand in for it. The same, but for free-threading: there
+ * it is never known. */
+static inline int
+object_is_held(PyObject *object, Py_ssize_t references)
+{
+#if !defined(Py_GIL_DISABLED)
+    return Py_REFCNT(object) == references;
+#else
+    (void)object;
+    (void)references;
+    return 0;
+#endif
+}
+
 static inline int
 bytes_is_ours(PyObject *bytes)
 {
@@ -235,6 +250,16 @@ bytes_recycle(PyObject *bytes, Py_ssize_t size)
         ->ob_shash = -1;
     _Py_COMP_DIAG_POP Py_SET_SIZE((PyVarObject *)bytes, size);
     PyBytes_AS_STRING(bytes)[size] = '\0';
+}
+
+/* bytearray_cut: make a bytearray that nobody looks at shorter where it is, as
+ * PyByteArray_Resize does, unless it thinks that the memory is worth moving:
+ * which may fail. Nothing public does no more than that. */
+static inline void
+bytearray_cut(PyObject *array, Py_ssize_t size)
+{
+    Py_SET_SIZE((PyVarObject *)array, size);
+    PyByteArray_AS_STRING(array)[size] = '\0';
 }
 
 /* type_version: another number after each change of a class or its bases; 0

@@ -10,6 +10,8 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from tests.programs import run_code
+
 
 @asynccontextmanager
 async def stream(
@@ -43,6 +45,16 @@ async def turns(count: int = 5) -> None:
 async def arrived(reader: asyncio.StreamReader, size: int) -> None:
     while len(reader._buffer) < size:  # type: ignore[attr-defined]
         await asyncio.sleep(0)
+
+
+MUCH = bytes(range(256)) * 40
+
+
+async def begun(reader: asyncio.StreamReader, far: socket.socket) -> None:
+    """Much has come at a time, and been read."""
+    for _ in range(2):
+        far.send(MUCH)
+        assert await reader.readexactly(len(MUCH)) == MUCH
 
 
 def test_what_comes_while_nobody_reads_is_kept_in_order(loop):
@@ -125,6 +137,111 @@ def test_more_than_twice_the_limit_pauses_until_it_is_read(loop):
     loop.run_until_complete(main())
 
 
+def test_much_comes_after_what_is_there(loop):
+    async def main():
+        async with stream() as (reader, _, far):
+            await begun(reader, far)
+            for data in (MUCH, b'little', MUCH, MUCH):
+                size = len(reader._buffer)
+                far.send(data)
+                await arrived(reader, size + len(data))
+            text = MUCH + b'little' + MUCH + MUCH
+            assert bytes(reader._buffer) == text
+            assert await reader.readexactly(len(text)) == text
+
+    loop.run_until_complete(main())
+
+
+@pytest.mark.parametrize('size', [1, 5_000, 10_240, 60_000])
+def test_the_next_message_may_have_any_size(loop, size):
+    async def main():
+        async with stream() as (reader, _, far):
+            for _ in range(3):
+                await begun(reader, far)
+                far.send(MUCH * 6)
+                assert await reader.readexactly(len(MUCH) * 6) == MUCH * 6
+                far.send(b'a' * size)
+                assert await reader.readexactly(size) == b'a' * size
+            assert not reader._buffer
+
+    loop.run_until_complete(main())
+
+
+def test_the_end_comes_after_much(loop):
+    async def main():
+        async with stream() as (reader, _, far):
+            await begun(reader, far)
+            far.send(MUCH)
+            far.shutdown(socket.SHUT_WR)
+            assert await reader.read() == MUCH
+            assert reader.at_eof()
+
+    loop.run_until_complete(main())
+
+
+def test_much_for_many_readers_is_each_ones_own(loop):
+    async def read(number):
+        text = bytes([number]) * 20_000
+        async with stream() as (reader, _, far):
+            for _ in range(5):
+                far.send(text)
+                assert await reader.readexactly(len(text)) == text
+                await asyncio.sleep(0)
+
+    async def main():
+        await asyncio.gather(*map(read, range(20)))
+
+    loop.run_until_complete(main())
+
+
+def test_a_buffer_that_somebody_holds_stays_the_readers(loop):
+    async def main():
+        async with stream() as (reader, _, far):
+            await begun(reader, far)
+            buffer = reader._buffer
+            for _ in range(2):
+                far.send(MUCH)
+                await arrived(reader, len(MUCH))
+                assert reader._buffer is buffer
+                assert await reader.readexactly(len(MUCH)) == MUCH
+                assert reader._buffer is buffer
+                assert not buffer
+
+    loop.run_until_complete(main())
+
+
+def test_much_pauses_at_twice_the_limit(loop):
+    async def main():
+        async with stream(limit=8192) as (reader, _, far):
+            await begun(reader, far)
+            for paused in (False, True):
+                size = len(reader._buffer)
+                far.send(MUCH)
+                await arrived(reader, size + len(MUCH))
+                assert reader._paused is paused
+            assert await reader.readexactly(2 * len(MUCH)) == MUCH * 2
+            assert not reader._paused
+
+    loop.run_until_complete(main())
+
+
+def test_a_cancelled_read_leaves_much_in_the_buffer(loop):
+    async def main():
+        async with stream() as (reader, _, far):
+            await begun(reader, far)
+            task = asyncio.ensure_future(reader.read(1 << 20))
+            await turns()
+            far.send(MUCH)
+            await arrived(reader, len(MUCH))
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            assert bytes(reader._buffer) == MUCH
+            assert await reader.read(1 << 20) == MUCH
+
+    loop.run_until_complete(main())
+
+
 def test_a_limit_of_no_ordinary_number_is_the_readers_business(loop):
     async def main():
         async with stream() as (reader, _, far):
@@ -151,13 +268,15 @@ def test_a_reader_that_has_ended_refuses_data(loop, reports):
     assert report['message'].startswith('Fatal error: protocol.data_received')
 
 
-def test_a_buffer_that_somebody_looks_at_cannot_grow(loop, reports):
+@pytest.mark.parametrize('data', [b'12', MUCH])
+def test_a_buffer_that_somebody_looks_at_cannot_grow(loop, reports, data):
     async def main():
         async with stream() as (reader, protocol, far):
-            far.send(b'12')
-            await arrived(reader, 2)
+            await begun(reader, far)
+            far.send(data)
+            await arrived(reader, len(data))
             view = memoryview(reader._buffer)
-            far.send(b'34')
+            far.send(data)
             with pytest.raises(BufferError) as caught:
                 await protocol._closed
             view.release()
@@ -346,3 +465,62 @@ def test_a_method_of_another_reader_is_that_one(loop):
             assert bytes(reader._buffer) == b''
 
     loop.run_until_complete(main())
+
+
+WITHOUT_MEMORY = """
+import asyncio
+import socket
+
+import _testcapi
+
+import uvloop_core
+
+MUCH = bytes(range(256)) * 40
+
+
+async def begun(near, far):
+    reader, writer = await asyncio.open_connection(sock=near)
+    for _ in range(2):
+        far.send(MUCH)
+        assert await reader.readexactly(len(MUCH)) == MUCH
+    return reader, writer
+
+
+def attempt(data, number):
+    near, far = socket.socketpair()
+    reader, writer = loop.run_until_complete(begun(near, far))
+    done = loop.create_future()
+
+    def begin():
+        far.send(data)
+        loop.call_later(0, end)
+        _testcapi.set_nomemory(number, number + 1)
+
+    def end():
+        _testcapi.remove_mem_hooks()
+        done.set_result(None)
+
+    loop.call_soon(begin)
+    loop.run_until_complete(done)
+    far.close()
+    try:
+        assert loop.run_until_complete(reader.read()) == data
+    except MemoryError:
+        assert bytes(reader._buffer) in (b'', data)
+    writer.close()
+    loop.run_until_complete(asyncio.sleep(0))
+
+
+loop = uvloop_core.new_event_loop()
+loop.set_exception_handler(lambda loop, context: None)
+for data in (MUCH, b'little'):
+    for number in range(40):
+        attempt(data, number)
+loop.close()
+"""
+
+
+def test_without_memory_a_buffer_holds_nothing_that_did_not_come():
+    pytest.importorskip('_testcapi')
+
+    run_code(WITHOUT_MEMORY)

@@ -79,7 +79,7 @@ enter_call_corked(Border *border,
 PyObject *
 enter_method_corked(Border *border,
                     PyObject *context,
-                    PyObject *name,
+                    NameIndex name,
                     PyObject *const *args,
                     size_t nargsf)
 {
@@ -87,7 +87,8 @@ enter_method_corked(Border *border,
 
     cork_enter(&border->cork);
     if (enter_context(border, context) == 0) {
-        result = PyObject_VectorcallMethod(name, args, nargsf, NULL);
+        result = PyObject_VectorcallMethod(
+            border->st->names[name], args, nargsf, NULL);
     }
     cork_leave(&border->cork);
     return result;
@@ -96,7 +97,7 @@ enter_method_corked(Border *border,
 PyObject *
 enter_method_nested(Border *border,
                     PyObject *context,
-                    PyObject *name,
+                    NameIndex name,
                     PyObject *const *args,
                     size_t nargsf)
 {
@@ -107,7 +108,8 @@ enter_method_nested(Border *border,
     if (copy == NULL || PyContext_Enter(copy) < 0) {
         goto done;
     }
-    result = PyObject_VectorcallMethod(name, args, nargsf, NULL);
+    result =
+        PyObject_VectorcallMethod(border->st->names[name], args, nargsf, NULL);
     if (PyContext_Exit(copy) < 0) {
         Py_CLEAR(result);
     }

@@ -68,7 +68,7 @@ PyObject *enter_call_corked(Border *border,
                             size_t nargsf);
 PyObject *enter_method_corked(Border *border,
                               PyObject *context,
-                              PyObject *name,
+                              NameIndex name,
                               PyObject *const *args,
                               size_t nargsf);
 
@@ -95,7 +95,7 @@ enter_call(Border *border,
 static inline PyObject *
 enter_method(Border *border,
              PyObject *context,
-             PyObject *name,
+             NameIndex name,
              PyObject *const *args,
              size_t nargsf)
 {
@@ -104,14 +104,15 @@ enter_method(Border *border,
     }
     return enter_context(border, context) < 0
                ? NULL
-               : PyObject_VectorcallMethod(name, args, nargsf, NULL);
+               : PyObject_VectorcallMethod(
+                     border->st->names[name], args, nargsf, NULL);
 }
 
 /* A call made from inside Python (pause_writing during write): in a copy of
  * the context, which may be entered already, left again before it returns. */
 PyObject *enter_method_nested(Border *border,
                               PyObject *context,
-                              PyObject *name,
+                              NameIndex name,
                               PyObject *const *args,
                               size_t nargsf);
 

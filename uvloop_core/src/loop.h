@@ -21,8 +21,8 @@
 #define LOOP_SPARE_SMALL (16 * 1024)
 
 typedef struct {
-    PyObject *bytes; /* owned, by nobody else */
-    size_t size;     /* the room in it */
+    PyObject *bytes; /* owned, by nobody else but who is called with it */
+    size_t size;     /* the room in it; 0 without one */
 } LoopSpare;
 
 typedef struct Loop {

@@ -5,8 +5,16 @@
  *
  * CPython gives an object whose class is changed an ordinary dict, and is slow
  * with its attributes from then on. So they are looked up in that dict here.
+ *
+ * What is read may go straight into the buffer, as no Python code runs until
+ * it is there. And where nobody else holds a buffer, another object that is
+ * equal may stand in for it: so much memory goes from reader to reader, where
+ * malloc would give it back to the kernel and get it anew, page by page.
  */
 #include "reader.h"
+
+#include <errno.h>
+#include <unistd.h>
 
 /* What __init__ gives a reader, unless the loop is in debug mode. */
 #define USUAL_ATTRIBUTES 8
@@ -25,6 +33,10 @@ static const NameIndex methods[] = {
 
 /* As many of them our class inherits. */
 #define INHERITED 4
+
+/* A buffer that held so many bytes is worth keeping, and not too big. */
+#define MIN_KEPT ((Py_ssize_t)8 * 1024)
+#define MAX_KEPT ((Py_ssize_t)256 * 1024)
 
 /* New reference; NULL without an exception. */
 static PyObject *
@@ -256,6 +268,73 @@ append(PyObject *buffer, const char *data, size_t size)
     return err;
 }
 
+/* Make it shorter. If there is no memory to move it to, it stays where it is.
+ */
+static void
+shorten(PyObject *buffer, Py_ssize_t size)
+{
+    if (PyByteArray_Resize(buffer, size) < 0) {
+        PyErr_Clear(); /* it only takes more than it needs */
+        bytearray_cut(buffer, size);
+    }
+}
+
+/* Read at most so much to its end: true, with what read() returned, or a
+ * negative errno, in *count; or false with nothing done, without memory. */
+static bool
+read_at_end(PyObject *buffer, int fd, size_t size, ssize_t *count)
+{
+    Py_ssize_t end = PyByteArray_GET_SIZE(buffer);
+
+    if (PyByteArray_Resize(buffer, end + (Py_ssize_t)size) < 0) {
+        PyErr_Clear(); /* reader_feed() needs less of it */
+        return false;
+    }
+    *count = read(fd, PyByteArray_AS_STRING(buffer) + end, size);
+    if (*count < 0) {
+        *count = -errno;
+    }
+    shorten(buffer, end + (*count > 0 ? *count : 0));
+    return true;
+}
+
+/* ---- buffers in the place of others ---- */
+
+/* Keep a buffer of much memory, that nobody needs, for another reader. */
+static void
+keep(State *st, PyObject *buffer)
+{
+    Py_ssize_t size = PyByteArray_GET_SIZE(buffer);
+
+    if (size >= MIN_KEPT && size <= MAX_KEPT &&
+        st->buffer_count < STATE_MAX_BUFFERS) {
+        bytearray_cut(buffer, 0);
+        st->buffers[st->buffer_count++] = Py_NewRef(buffer);
+    }
+}
+
+bool
+reader_renew(State *st, PyObject *attributes, PyObject *buffer)
+{
+    PyObject *empty = NULL;
+    int err = -1;
+
+    if (!object_is_held(buffer, 2)) {
+        return false;
+    }
+    empty = PyByteArray_FromStringAndSize(NULL, 0);
+    if (empty != NULL) {
+        err = reader_set(st, attributes, NAME_reader_buffer, empty);
+        Py_DECREF(empty);
+    }
+    if (err < 0) {
+        PyErr_Clear(); /* the old one will do */
+        return false;
+    }
+    keep(st, buffer);
+    return true;
+}
+
 /* Whether a future refused its result because it is cancelled; if so, the
  * pending exception that says it goes. */
 static bool
@@ -290,34 +369,49 @@ wake(Border *border, PyObject *context, PyObject *attributes, PyObject *waiter)
     if (reader_set(st, attributes, NAME_reader_waiter, Py_None) < 0) {
         return -1;
     }
-    result =
-        enter_method(border, context, st->names[NAME_set_result], args, 2);
+    result = enter_method(border, context, NAME_set_result, args, 2);
     Py_XDECREF(result);
     return result != NULL || was_cancelled(st, waiter) ? 0 : -1;
 }
 
-/* What reader_feed() does, given the reader's attributes. */
-static int
-feed(Border *border,
-     PyObject *context,
-     PyObject *attributes,
-     const char *data,
-     size_t size)
-{
-    State *st = border->st;
-    PyObject *buffer = find_buffer(st, attributes, size);
-    PyObject *waiter = find_waiter(st, attributes);
-    int fed = 0;
+/* ---- feeding ---- */
 
-    if (buffer != NULL && waiter != NULL) {
-        fed = append(buffer, data, size) < 0 ||
-                      wake(border, context, attributes, waiter) < 0
-                  ? -1
-                  : 1;
+/* What is found of a reader that is fed. All of it is owned, or NULL. */
+typedef struct {
+    PyObject *attributes;
+    PyObject *buffer;
+    PyObject *waiter;
+} Feeding;
+
+static void
+end_feeding(Feeding *feeding)
+{
+    Py_CLEAR(feeding->waiter);
+    Py_CLEAR(feeding->buffer);
+    Py_CLEAR(feeding->attributes);
+}
+
+/* True if the protocol's reader takes so many bytes, and all is as usual. */
+static bool
+begin_feeding(State *st, PyObject *protocol, size_t size, Feeding *feeding)
+{
+    PyObject *reader = find_reader(st, protocol);
+
+    if (reader == NULL) {
+        return false;
     }
-    Py_XDECREF(waiter);
-    Py_XDECREF(buffer);
-    return fed;
+    adopt(st, reader);
+    feeding->attributes = reader_open(st, reader);
+    Py_DECREF(reader);
+    if (feeding->attributes != NULL) {
+        feeding->buffer = find_buffer(st, feeding->attributes, size);
+        feeding->waiter = find_waiter(st, feeding->attributes);
+        if (feeding->buffer != NULL && feeding->waiter != NULL) {
+            return true;
+        }
+    }
+    end_feeding(feeding);
+    return false;
 }
 
 int
@@ -327,19 +421,61 @@ reader_feed(Border *border,
             const char *data,
             size_t size)
 {
+    Feeding feeding = {NULL};
+    int err = 0;
+
+    if (!begin_feeding(border->st, protocol, size, &feeding)) {
+        return 0;
+    }
+    err = append(feeding.buffer, data, size);
+    if (err == 0) {
+        err = wake(border, context, feeding.attributes, feeding.waiter);
+    }
+    end_feeding(&feeding);
+    return err < 0 ? -1 : 1;
+}
+
+/* An empty buffer gives way to one that has memory. */
+static void
+use_kept(State *st, Feeding *feeding)
+{
+    PyObject *kept = NULL;
+
+    if (PyByteArray_GET_SIZE(feeding->buffer) > 0 || st->buffer_count == 0) {
+        return;
+    }
+    kept = st->buffers[--st->buffer_count];
+    if (reader_set(st, feeding->attributes, NAME_reader_buffer, kept) < 0) {
+        PyErr_Clear(); /* the other one will do */
+        Py_DECREF(kept);
+        return;
+    }
+    Py_SETREF(feeding->buffer, kept);
+}
+
+int
+reader_read(Border *border,
+            PyObject *context,
+            PyObject *protocol,
+            int fd,
+            size_t size,
+            ssize_t *count)
+{
     State *st = border->st;
-    PyObject *reader = find_reader(st, protocol);
-    PyObject *attributes = NULL;
+    Feeding feeding = {NULL};
     int fed = 0;
 
-    if (reader != NULL) {
-        adopt(st, reader);
-        attributes = reader_open(st, reader);
+    if (!begin_feeding(st, protocol, size, &feeding)) {
+        return 0;
     }
-    if (attributes != NULL) {
-        fed = feed(border, context, attributes, data, size);
-        Py_DECREF(attributes);
+    if (object_is_held(feeding.buffer, 2)) {
+        use_kept(st, &feeding);
+        fed = read_at_end(feeding.buffer, fd, size, count);
     }
-    Py_XDECREF(reader);
+    if (fed && *count > 0 &&
+        wake(border, context, feeding.attributes, feeding.waiter) < 0) {
+        fed = -1;
+    }
+    end_feeding(&feeding);
     return fed;
 }

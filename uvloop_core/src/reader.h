@@ -28,6 +28,17 @@ int reader_feed(Border *border,
                 const char *data,
                 size_t size);
 
+/* The same of what is read from the fd, at most so many bytes, which go
+ * straight into the reader's buffer. *count is what read() returned, or a
+ * negative errno; if it is not positive, nothing was fed. 0 also if somebody
+ * else holds the buffer, or without memory: nothing was read. */
+int reader_read(Border *border,
+                PyObject *context,
+                PyObject *protocol,
+                int fd,
+                size_t size,
+                ssize_t *count);
+
 /* The attributes of a reader of that class: a new reference to its dict. NULL
  * without an exception if it is none, or if a method is replaced, of a class
  * or of this one: then asyncio's code is to run. */
@@ -35,6 +46,11 @@ PyObject *reader_open(State *st, PyObject *reader);
 
 /* New reference; NULL without an exception. */
 PyObject *reader_get(State *st, PyObject *attributes, NameIndex name);
+
+/* All in the buffer was taken, which the attributes and the caller hold: give
+ * the reader an empty one. False with nothing done if anybody else holds it,
+ * or without memory. */
+bool reader_renew(State *st, PyObject *attributes, PyObject *buffer);
 
 /* A number of bytes: 0 if it is none that is usual, or NULL. */
 Py_ssize_t reader_size(PyObject *number);

@@ -102,18 +102,23 @@ find_end(Reading *reading, PyObject *attributes, PyObject *buffer, bool woken)
 /* Take them from the buffer: bytes, or NULL with MemoryError or, if somebody
  * looks at the buffer, BufferError. */
 static PyObject *
-take(PyObject *buffer, Py_ssize_t count)
+take(State *st, PyObject *attributes, PyObject *buffer, Py_ssize_t count)
 {
     PyObject *data = NULL;
+    bool all = false;
 
     Py_BEGIN_CRITICAL_SECTION(buffer);
     if (count > PyByteArray_GET_SIZE(buffer)) {
         count = PyByteArray_GET_SIZE(buffer); /* another thread took some */
     }
     data = PyBytes_FromStringAndSize(PyByteArray_AS_STRING(buffer), count);
+    all = count == PyByteArray_GET_SIZE(buffer);
     Py_END_CRITICAL_SECTION();
+    if (data == NULL || (all && reader_renew(st, attributes, buffer))) {
+        return data;
+    }
     /* Not by PyByteArray_Resize, which has the memory moved. */
-    if (data != NULL && PySequence_DelSlice(buffer, 0, count) < 0) {
+    if (PySequence_DelSlice(buffer, 0, count) < 0) {
         Py_CLEAR(data);
     }
     return data;
@@ -251,7 +256,7 @@ take_or_wait(Reading *reading, PyObject *attributes, bool woken)
         end = find_end(reading, attributes, buffer, woken);
     }
     if (end >= 0) {
-        reading->data = take(buffer, end);
+        reading->data = take(reading->st, attributes, buffer, end);
         if (reading->data == NULL ||
             resume_if_below(reading, attributes) < 0) {
             waits = -1; /* then the data is lost, as in asyncio */

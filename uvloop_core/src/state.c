@@ -224,6 +224,9 @@ state_clear(State *st)
     for (int i = 0; i < NAME_COUNT; i++) {
         Py_CLEAR(st->names[i]);
     }
+    while (st->buffer_count > 0) {
+        Py_DECREF(st->buffers[--st->buffer_count]);
+    }
 }
 
 int

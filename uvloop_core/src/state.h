@@ -178,12 +178,17 @@ typedef enum {
     NAME_COUNT,
 } NameIndex;
 
+/* Buffers that were a reader's, for the next one. */
+#define STATE_MAX_BUFFERS 8
+
 typedef struct State {
     PyTypeObject *types[TYPE_COUNT]; /* owned */
     PyObject *objects[OBJECT_COUNT]; /* owned */
     PyObject *names[NAME_COUNT];     /* owned, interned */
     /* Of the class of readers when it was last found as it should be. */
     atomic_uint reader_version;
+    PyObject *buffers[STATE_MAX_BUFFERS]; /* owned: empty bytearrays */
+    int buffer_count;
 } State;
 
 /* The definition that finds the state from a type or a module; module.c. */

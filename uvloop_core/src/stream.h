@@ -49,6 +49,9 @@ typedef struct {
 typedef struct {
     size_t size;     /* predicted size of the next read */
     bool recycles;   /* predicted: the protocol does not keep what it gets */
+    bool feeds;      /* predicted: a StreamReader gets half of that at least */
+    bool full;       /* the last read has filled its room */
+    uint8_t left;    /* full reads in a row before others have their turn */
     uint8_t dropped; /* messages in a row that the protocol did not keep */
     uint8_t misses;  /* how often that prediction was wrong */
 } ReadState;

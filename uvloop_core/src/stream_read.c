@@ -1,5 +1,7 @@
 /* The way in. What a read goes into, cheapest first:
  *
+ * - asyncio's StreamReader gets much at a time: its own buffer. Nothing is
+ *   copied.
  * - The protocol did not keep its last messages: a bytes object that the loop
  *   has from them. Nothing is allocated or copied, and if this one is not
  *   kept either it is there for the next read. Given away by mistake, it
@@ -40,11 +42,12 @@ stream_init(Stream *stream, int fd)
 static bool
 fill_spare(LoopSpare *spare, size_t size)
 {
-    if (spare->bytes == NULL || spare->size < size) {
-        Py_XSETREF(spare->bytes,
-                   PyBytes_FromStringAndSize(NULL, (Py_ssize_t)size));
-        spare->size = size;
+    if (spare->size >= size) {
+        return true;
     }
+    Py_XSETREF(spare->bytes,
+               PyBytes_FromStringAndSize(NULL, (Py_ssize_t)size));
+    spare->size = spare->bytes == NULL ? 0 : size;
     if (spare->bytes == NULL) {
         PyErr_Clear(); /* the loop's own buffer does it too */
         return false;
@@ -52,19 +55,17 @@ fill_spare(LoopSpare *spare, size_t size)
     return true;
 }
 
-/* Learn from a read; true if it has filled its room, so that there may be
- * more. */
-static bool
+/* Learn from a read. */
+static void
 adapt_size(ReadState *read, size_t count, size_t room)
 {
     if (count >= read->size) {
         read->size *= read->size < READ_MAX ? 2 : 1;
-        return count == room;
+        read->full = count == room;
     }
-    if (read->size > READ_MIN && count < read->size / 4) {
+    else if (read->size > READ_MIN && count < read->size / 4) {
         read->size /= 2;
     }
-    return false;
 }
 
 /* The protocol kept a recycled message. */
@@ -100,25 +101,31 @@ fail_receiving(Transport *transport)
         transport, "Fatal error: protocol.data_received() call failed.");
 }
 
+static inline bool
+is_for_reader(const Stream *stream)
+{
+    const Transport *transport = &stream->transport;
+
+    return reader_may_take(transport_state(transport), transport->protocol);
+}
+
 /* To asyncio's StreamReader, which copies it and keeps no message: whether it
  * took it. */
-static bool
+static Py_NO_INLINE bool
 feed_reader(Stream *stream, const char *data, size_t count)
 {
     Transport *transport = &stream->transport;
-    int fed = 0;
-
-    if (reader_may_take(transport_state(transport), transport->protocol)) {
-        fed = reader_feed(&transport_loop(transport)->border,
+    int fed = reader_feed(&transport_loop(transport)->border,
                           transport->context,
                           transport->protocol,
                           data,
                           count);
-    }
+
     if (fed == 0) {
         return false;
     }
     stream->read.recycles = true;
+    stream->read.feeds = count >= stream->read.size / 2;
     if (fed < 0) {
         fail_receiving(transport);
     }
@@ -131,12 +138,11 @@ receive_data(Stream *stream, PyObject *bytes)
 {
     Transport *transport = &stream->transport;
     PyObject *args[2] = {Py_NewRef(transport->protocol), bytes};
-    PyObject *result =
-        enter_method(&transport_loop(transport)->border,
-                     transport->context,
-                     transport_state(transport)->names[NAME_data_received],
-                     args,
-                     2);
+    PyObject *result = enter_method(&transport_loop(transport)->border,
+                                    transport->context,
+                                    NAME_data_received,
+                                    args,
+                                    2);
 
     Py_DECREF(args[0]);
     if (result == NULL) {
@@ -159,7 +165,7 @@ receive_eof(Stream *stream)
     transport_debug(transport, "received EOF");
     result = enter_method(&transport_loop(transport)->border,
                           transport->context,
-                          transport_state(transport)->names[NAME_eof_received],
+                          NAME_eof_received,
                           &protocol,
                           1);
     Py_DECREF(protocol);
@@ -191,7 +197,7 @@ get_buffer(Stream *stream, PyObject *protocol, Py_buffer *view)
     }
     buffer = enter_method(&transport_loop(transport)->border,
                           transport->context,
-                          transport_state(transport)->names[NAME_get_buffer],
+                          NAME_get_buffer,
                           args,
                           2);
     Py_DECREF(args[1]);
@@ -206,12 +212,11 @@ tell_buffer_updated(Stream *stream, PyObject *protocol, ssize_t count)
     PyObject *result = NULL;
 
     if (args[1] != NULL) {
-        result = enter_method(
-            &transport_loop(transport)->border,
-            transport->context,
-            transport_state(transport)->names[NAME_buffer_updated],
-            args,
-            2);
+        result = enter_method(&transport_loop(transport)->border,
+                              transport->context,
+                              NAME_buffer_updated,
+                              args,
+                              2);
         Py_DECREF(args[1]);
     }
     if (result == NULL) {
@@ -237,7 +242,7 @@ receive_no_data(Stream *stream, int err)
     }
 }
 
-static void
+static Py_NO_INLINE void
 read_into_protocol(Stream *stream)
 {
     Transport *transport = &stream->transport;
@@ -269,53 +274,40 @@ done:
     Py_DECREF(protocol);
 }
 
-/* After a read that has filled its room. */
-static bool
-may_read_on(const Stream *stream)
-{
-    return transport_is_reading(&stream->transport) &&
-           stream->holder == NULL && !stream->transport.fills_buffers;
-}
-
-/* Read once into what the loop keeps, and hand it over; true if there may be
- * more. */
-static bool
-read_recycled(Stream *stream, LoopSpare *spare)
+/* Read once into what the loop keeps, which has that room, and hand it over.
+ */
+static void
+read_recycled(Stream *stream, LoopSpare *spare, size_t room)
 {
     PyObject *bytes = spare->bytes;
-    size_t room = spare->size;
     ssize_t count = read(stream->fd, PyBytes_AS_STRING(bytes), room);
-    bool full = false;
 
     if (count <= 0) {
         receive_no_data(stream, count < 0 ? -errno : 0);
-        return false;
+        return;
     }
-    full = adapt_size(&stream->read, (size_t)count, room);
-    if (!feed_reader(stream, PyBytes_AS_STRING(bytes), (size_t)count)) {
-        bytes_recycle(bytes, count);
-        spare->bytes = NULL; /* is the protocol's meanwhile */
-        if (receive_data(stream, bytes) && bytes_is_ours(bytes)) {
-            assert(spare->bytes == NULL); /* reads are not nested */
-            spare->bytes = bytes;
-        }
-        else {
-            stop_recycling(&stream->read);
-            Py_DECREF(bytes);
-        }
+    adapt_size(&stream->read, (size_t)count, room);
+    if (is_for_reader(stream) &&
+        feed_reader(stream, PyBytes_AS_STRING(bytes), (size_t)count)) {
+        return;
     }
-    return full && may_read_on(stream);
+    bytes_recycle(bytes, count);
+    /* Reads are not nested: nobody else wants it meanwhile. */
+    if (!receive_data(stream, bytes) || !bytes_is_ours(bytes)) {
+        stop_recycling(&stream->read);
+        spare->size = 0;
+        Py_CLEAR(spare->bytes);
+    }
 }
 
 /* The same into a bytes object of its own, or the loop's buffer. */
-static bool
+static Py_NO_INLINE void
 read_fresh(Stream *stream)
 {
     size_t size = LOOP_READ_BUFFER;
     char *data = transport_loop(&stream->transport)->read_buffer;
     PyObject *bytes = NULL;
     ssize_t count = 0;
-    bool full = false;
 
     if (stream->read.size > LOOP_READ_BUFFER) {
         bytes = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)stream->read.size);
@@ -331,10 +323,10 @@ read_fresh(Stream *stream)
     if (count <= 0) {
         receive_no_data(stream, count < 0 ? -errno : 0);
         Py_XDECREF(bytes);
-        return false;
+        return;
     }
-    full = adapt_size(&stream->read, (size_t)count, size);
-    if (feed_reader(stream, data, (size_t)count)) {
+    adapt_size(&stream->read, (size_t)count, size);
+    if (is_for_reader(stream) && feed_reader(stream, data, (size_t)count)) {
         goto done;
     }
     if (bytes == NULL) {
@@ -352,20 +344,68 @@ read_fresh(Stream *stream)
     }
 done:
     Py_XDECREF(bytes);
-    return full && may_read_on(stream);
 }
 
-static bool
+/* The same into the buffer of a StreamReader; false with nothing done if that
+ * is not possible. */
+static Py_NO_INLINE bool
+read_into_reader(Stream *stream)
+{
+    Transport *transport = &stream->transport;
+    ReadState *read = &stream->read;
+    size_t room = read->size;
+    ssize_t count = 0;
+    int fed = 0;
+
+    if (is_for_reader(stream)) {
+        fed = reader_read(&transport_loop(transport)->border,
+                          transport->context,
+                          transport->protocol,
+                          stream->fd,
+                          room,
+                          &count);
+    }
+    read->feeds = fed != 0 && count >= (ssize_t)(room / 2);
+    if (fed == 0) {
+        return false;
+    }
+    if (count <= 0) {
+        receive_no_data(stream, (int)count);
+        return true;
+    }
+    adapt_size(read, (size_t)count, room);
+    if (fed < 0) {
+        fail_receiving(transport);
+    }
+    return true;
+}
+
+static void
 read_message(Stream *stream)
 {
     Loop *loop = transport_loop(&stream->transport);
     size_t size = stream->read.size;
     LoopSpare *spare = size <= READ_MIN ? &loop->spares[0] : &loop->spares[1];
 
-    if (stream->read.recycles && fill_spare(spare, size)) {
-        return read_recycled(stream, spare);
+    stream->read.full = false;
+    if (stream->read.feeds && read_into_reader(stream)) {
+        return;
     }
-    return read_fresh(stream);
+    if (stream->read.recycles && fill_spare(spare, size)) {
+        read_recycled(stream, spare, size);
+    }
+    else {
+        read_fresh(stream);
+    }
+}
+
+/* Whether there may be more, and this is to go on with it. */
+static bool
+may_read_on(Stream *stream)
+{
+    return stream->read.full && --stream->read.left > 0 &&
+           transport_is_reading(&stream->transport) &&
+           stream->holder == NULL && !stream->transport.fills_buffers;
 }
 
 /* The list of open handles holds the stream, whatever the protocol does: what
@@ -374,15 +414,16 @@ void
 stream_readable(Handle *handle)
 {
     Stream *stream = (Stream *)handle;
-    int left = MAX_READS;
 
     assert_attached();
     if (stream->transport.fills_buffers) {
         read_into_protocol(stream);
         return;
     }
-    while (read_message(stream) && --left > 0) {
-    }
+    stream->read.left = MAX_READS;
+    do {
+        read_message(stream);
+    } while (may_read_on(stream));
 }
 
 /* ---- libuv's side: it only tells when, and not of plain input ---- */

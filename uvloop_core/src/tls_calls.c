@@ -18,12 +18,10 @@ tls_call_protocol(Tls *tls, NameIndex name, PyObject *arg)
             PyObject_VectorcallMethod(tls_name(tls, name), args, count, NULL);
     }
     else if (tls->nested == 0 && border->context == tls->context) {
-        result = enter_method(
-            border, tls->context, tls_name(tls, name), args, count);
+        result = enter_method(border, tls->context, name, args, count);
     }
     else {
-        result = enter_method_nested(
-            border, tls->context, tls_name(tls, name), args, count);
+        result = enter_method_nested(border, tls->context, name, args, count);
     }
     Py_DECREF(args[0]);
     return result;

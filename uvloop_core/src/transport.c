@@ -176,7 +176,6 @@ wake_waiter(Transport *transport)
 void
 transport_start(Transport *transport)
 {
-    State *st = transport_state(transport);
     Border *border = &transport_loop(transport)->border;
     PyObject *args[2] = {transport->protocol, (PyObject *)transport};
     PyObject *result = NULL;
@@ -189,7 +188,7 @@ transport_start(Transport *transport)
     Py_INCREF(args[0]);
     transport->started = true;
     result = enter_method(
-        border, transport->context, st->names[NAME_connection_made], args, 2);
+        border, transport->context, NAME_connection_made, args, 2);
     Py_DECREF(args[0]);
     if (result == NULL) {
         /* Reported, not raised where somebody waits for the connection: so
@@ -246,7 +245,6 @@ static PyObject *
 call_connection_lost(PyObject *self, PyObject *exc)
 {
     Transport *transport = CAST(Transport, self);
-    State *st = transport_state(transport);
     Border *border = &transport_loop(transport)->border;
     PyObject *args[2] = {transport->protocol, exc};
     PyObject *result = NULL;
@@ -257,7 +255,7 @@ call_connection_lost(PyObject *self, PyObject *exc)
     }
     Py_INCREF(args[0]);
     result = enter_method(
-        border, transport->context, st->names[NAME_connection_lost], args, 2);
+        border, transport->context, NAME_connection_lost, args, 2);
     Py_DECREF(args[0]);
     pending = result == NULL ? PyErr_GetRaisedException() : NULL;
     Py_XDECREF(result);
@@ -408,12 +406,11 @@ transport_maybe_pause(Transport *transport)
     }
     transport->write_paused = true;
     Py_INCREF(protocol);
-    result = enter_method_nested(
-        &transport_loop(transport)->border,
-        transport->context,
-        transport_state(transport)->names[NAME_pause_writing],
-        &protocol,
-        1);
+    result = enter_method_nested(&transport_loop(transport)->border,
+                                 transport->context,
+                                 NAME_pause_writing,
+                                 &protocol,
+                                 1);
     Py_DECREF(protocol);
     if (result == NULL) {
         if (PyErr_ExceptionMatches(PyExc_KeyboardInterrupt) ||
@@ -438,12 +435,11 @@ transport_maybe_resume(Transport *transport)
     }
     transport->write_paused = false;
     Py_INCREF(protocol);
-    result =
-        enter_method(&transport_loop(transport)->border,
-                     transport->context,
-                     transport_state(transport)->names[NAME_resume_writing],
-                     &protocol,
-                     1);
+    result = enter_method(&transport_loop(transport)->border,
+                          transport->context,
+                          NAME_resume_writing,
+                          &protocol,
+                          1);
     Py_DECREF(protocol);
     if (result == NULL) {
         report(transport, "protocol.resume_writing() failed");

@@ -45,9 +45,7 @@ static int
 tell_error(UdpTransport *udp, int err, bool nested)
 {
     Transport *transport = &udp->transport;
-    State *st = transport_state(transport);
-    PyObject *name = st->names[NAME_error_received];
-    PyObject *args[2] = {NULL, error_from_uv(st, err)};
+    PyObject *args[2] = {NULL, error_from_uv(transport_state(transport), err)};
     PyObject *result = NULL;
 
     if (args[1] == NULL) {
@@ -56,12 +54,12 @@ tell_error(UdpTransport *udp, int err, bool nested)
     args[0] = Py_NewRef(transport->protocol);
     result = nested ? enter_method_nested(&transport_loop(transport)->border,
                                           transport->context,
-                                          name,
+                                          NAME_error_received,
                                           args,
                                           2)
                     : enter_method(&transport_loop(transport)->border,
                                    transport->context,
-                                   name,
+                                   NAME_error_received,
                                    args,
                                    2);
     Py_DECREF(args[0]);
@@ -107,12 +105,11 @@ deliver(UdpTransport *udp, PyObject *data, PyObject *name)
 {
     Transport *transport = &udp->transport;
     PyObject *args[3] = {Py_NewRef(transport->protocol), data, name};
-    PyObject *result =
-        enter_method(&transport_loop(transport)->border,
-                     transport->context,
-                     transport_state(transport)->names[NAME_datagram_received],
-                     args,
-                     3);
+    PyObject *result = enter_method(&transport_loop(transport)->border,
+                                    transport->context,
+                                    NAME_datagram_received,
+                                    args,
+                                    3);
 
     Py_DECREF(args[0]);
     Py_XDECREF(result);
