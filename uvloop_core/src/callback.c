@@ -1,7 +1,5 @@
 #include "callback.h"
 
-#include <math.h>
-
 /* As many stay cached while the loop waits; of more than that, so many are
  * freed at each wait. */
 #define CACHE_KEPT 1024
@@ -156,7 +154,8 @@ callback_share(Callback *callback)
     }
 }
 
-/* Nanoseconds of loop.time() that are never before `seconds`. */
+/* Nanoseconds of loop.time() that are never before `seconds`, but may be the
+ * next ones: what exactly they are would take a division. */
 static int64_t
 to_nanoseconds(double seconds)
 {
@@ -168,11 +167,8 @@ to_nanoseconds(double seconds)
     if (seconds > (double)INT64_MAX / 2e9) {
         return INT64_MAX / 2;
     }
-    ns = (int64_t)ceil(seconds * 1e9);
-    if ((double)ns / 1e9 < seconds) {
-        ns += 1 + (ns >> 52); /* one unit of the double's last place */
-    }
-    return ns;
+    ns = (int64_t)(seconds * 1e9);
+    return ns + 1 + (ns >> 52); /* one unit of the double's last place */
 }
 
 TimerCallback *

@@ -19,20 +19,21 @@
 typedef struct CallbackHost CallbackHost;
 
 /* Without a GIL, callable, context, args, shape, host and running are under
- * the object's own lock: any thread may cancel it and look at it. */
+ * the object's own lock: any thread may cancel it and look at it. What each
+ * run looks at comes first and fills one cache line. */
 typedef struct {
     PyObject_HEAD
-    PyObject *callable;         /* owned; NULL once run or cancelled */
-    PyObject *context;          /* owned */
-    PyObject *args;             /* owned, by `shape` */
-    CallbackHost *host;         /* borrowed: NULL once no queue holds it */
-    PyObject *source_traceback; /* owned: where it was made, in debug mode */
+    PyObject *callable;    /* owned; NULL once run or cancelled */
+    PyObject *context;     /* owned */
+    PyObject *args;        /* owned, by `shape` */
+    CallbackHost *host;    /* borrowed: NULL once no queue holds it */
+    uint8_t shape;         /* ARGS_* */
+    uint8_t flags;         /* CALLBACK_*; owner thread only */
+    bool running;          /* cancel() must not drop what is being called */
+    atomic_bool cancelled; /* any thread may set it */
+    atomic_uchar phase;    /* PHASE_*: where it is, for other threads */
     PyObject *weakrefs;
-    uint8_t shape;            /* ARGS_* */
-    uint8_t flags;            /* CALLBACK_*; owner thread only */
-    bool running;             /* cancel() must not drop what is being called */
-    atomic_bool cancelled;    /* any thread may set it */
-    atomic_uchar phase;       /* PHASE_*: where it is, for other threads */
+    PyObject *source_traceback; /* owned: where it was made, in debug mode */
     _Atomic(PyObject *) gate; /* owned: a lock that is held while it runs, made
                                  by who waits for its end; or NULL */
 } Callback;

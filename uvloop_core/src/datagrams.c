@@ -9,8 +9,10 @@
 #define INET_SLOT ((size_t)64 * 1024)
 #define UNIX_SLOT ((size_t)256 * 1024)
 
-/* After so many that came one at a time, two are asked for. */
-#define ALONE 8
+/* After so many that came one at a time, two are asked for; after twice as
+ * many each time that this was in vain, so many times at most. */
+#define ALONE 8U
+#define MAX_VAIN 3
 
 /* Queued datagrams given to the kernel at once. */
 #define MAX_SENDS 64
@@ -105,11 +107,17 @@ receive_some(Batch *batch, int fd, unsigned count)
 static void
 adapt(Forecast *forecast, unsigned received, unsigned most)
 {
+    if (received > 1) {
+        forecast->vain = 0;
+    }
+    else if (forecast->next == 2 && forecast->vain < MAX_VAIN) {
+        forecast->vain++;
+    }
     if (received < forecast->next) {
         forecast->next = received;
         forecast->alone = 0;
     }
-    else if (received > 1 || ++forecast->alone == ALONE) {
+    else if (received > 1 || ++forecast->alone == ALONE << forecast->vain) {
         forecast->next = 2 * received < most ? 2 * received : most;
         forecast->alone = 0;
     }

@@ -40,10 +40,11 @@ typedef struct {
 
 /* How many a socket is asked for. For one it is the plain call; for more, the
  * kernel looks for one more than there are, and that costs. One a socket,
- * which begins with {1, 0}. */
+ * which begins with {1, 0, 0}. */
 typedef struct {
     unsigned next;
     unsigned alone; /* how many came one at a time, in a row */
+    unsigned vain;  /* how often two were asked for and one came, in a row */
 } Forecast;
 
 /* What the kernel has not taken yet. */

@@ -123,6 +123,21 @@ run_timed(Loop *loop, Callback *callback)
     Py_XDECREF(result);
 }
 
+/* After a timer comes a timer, whose memory, and what it holds, has grown cold
+ * while it waited: have it fetched while this one runs. Without a GIL another
+ * thread may be taking out what it holds. */
+static inline void
+fetch_next(const Ready *ready)
+{
+    const Callback *next = ready->slots[ready->head & ready->mask];
+
+    if (!COMPAT_FREE_THREADED) {
+        __builtin_prefetch(next->context);
+        __builtin_prefetch(next->args);
+        __builtin_prefetch(&next->gate);
+    }
+}
+
 /* Run what is in the ring now; what that pushes is the next turn's. */
 static void
 run_ready(Loop *loop)
@@ -132,6 +147,9 @@ run_ready(Loop *loop)
     while (count-- > 0 && loop->border.fatal == NULL) {
         Callback *callback = ready_pop(&loop->ready);
 
+        if (callback->flags & CALLBACK_TIMER && count > 0) {
+            fetch_next(&loop->ready);
+        }
         callback->flags &= (uint8_t)~CALLBACK_QUEUED;
         if (!callback_is_cancelled(callback)) {
             if (loop->border.debug) {

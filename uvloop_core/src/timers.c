@@ -11,13 +11,16 @@
  * as deep as with two. */
 #define TIMERS_ARITY 4
 
+/* Hardly ever due at once: to say so keeps it free of branches. */
 static inline bool
 is_before(const TimerEntry *a, const TimerEntry *b)
 {
-    if (a->when == b->when) {
-        return a->callback->sequence < b->callback->sequence;
+    bool before = a->when < b->when;
+
+    if (__builtin_expect(a->when == b->when, 0)) {
+        before = a->callback->sequence < b->callback->sequence;
     }
-    return a->when < b->when;
+    return before;
 }
 
 static void
@@ -37,6 +40,30 @@ sift_up(TimerEntry *heap, size_t i)
     heap[i] = entry;
 }
 
+/* Which of two is due first, without a branch: it cannot be foretold. */
+static inline size_t
+earlier(const TimerEntry *heap, size_t a, size_t b)
+{
+    return a + (b - a) * is_before(&heap[b], &heap[a]);
+}
+
+/* The least of the children of a node, the first of which is there. */
+static inline size_t
+least_child(const TimerEntry *heap, size_t count, size_t first)
+{
+    size_t least = first;
+
+    if (first + TIMERS_ARITY <= count) {
+        return earlier(heap,
+                       earlier(heap, first, first + 1),
+                       earlier(heap, first + 2, first + 3));
+    }
+    while (++first < count) {
+        least = earlier(heap, least, first);
+    }
+    return least;
+}
+
 static void
 sift_down(TimerEntry *heap, size_t count, size_t i)
 {
@@ -44,19 +71,12 @@ sift_down(TimerEntry *heap, size_t count, size_t i)
 
     for (;;) {
         size_t first = TIMERS_ARITY * i + 1;
-        size_t end = first + TIMERS_ARITY;
-        size_t least = first;
+        size_t least = 0;
 
         if (first >= count) {
             break;
         }
-        if (end > count) {
-            end = count;
-        }
-        for (size_t child = first + 1; child < end; child++) {
-            /* no branch: which one it is cannot be foretold */
-            least += (child - least) * is_before(&heap[child], &heap[least]);
-        }
+        least = least_child(heap, count, first);
         if (!is_before(&heap[least], &entry)) {
             break;
         }
