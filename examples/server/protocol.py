@@ -1,10 +1,9 @@
 """One connection: when to read, when to answer, when to wait and to close.
 
-The bytes do not come by here: data_received is the parser's own feed_data, so
-nothing stands between the socket and the first callback. Whatever happens (a
-request is there, an answer is done, the client reads on) ends in _step(),
-which does all that can be done now: answer the requests whose turn it is, read
-more if there is room, set the clock for what the client owes us next.
+The reader takes the bytes and queues the requests that it finds. Whatever
+happens (something was read, an answer is done, the client reads on) ends in
+_step(), which does all that can be done now: answer the requests whose turn it
+is, read more if there is room, set the clock for what the client owes us next.
 """
 
 from __future__ import annotations
@@ -14,8 +13,8 @@ import fcntl
 import sys
 import termios
 from collections import deque
-from collections.abc import Callable
-from functools import partial
+from dataclasses import asdict
+from math import inf
 
 from .answer import App, Responder
 from .limits import Deadline, Limits
@@ -24,17 +23,14 @@ from .request import Request
 from .response import HttpError
 
 
-def discard(data: bytes) -> None:
-    """The door of a connection that is over: we only read to see the client's
-    end."""
-
-
 class Service:
     """What the connections of a server have in common."""
 
     def __init__(self, app: App, limits: Limits) -> None:
         self.app = app
         self.limits = limits
+        # An app may take as long as it likes.
+        self.seconds: dict[str, float] = {**asdict(limits), 'app_seconds': inf}
         self.connections: set[Connection] = set()
         self.empty = asyncio.Event()  # no connection is there
         self.empty.set()
@@ -65,16 +61,16 @@ class Connection(asyncio.Protocol):
         self._service = service
         self._limits = service.limits
         self._requests: deque[Request] = deque()  # not answered yet
-        self._reader = RequestReader(service.limits, self._requests, self)
-        self._gathering = False  # the requests first, their answers later
-        self._held = False  # the parser keeps what it was given
+        self._reader = RequestReader(
+            service.limits, self._requests, self._on_body_wanted
+        )
         self._reading = True
         self._ended = False  # the client has sent its last byte
         self._closing = False
         self._deadline = Deadline(
             asyncio.get_running_loop(), self._on_deadline
         )
-        self._phase: str | None = None  # what we wait for, a field of Limits
+        self._phase = ''  # what we wait for, a key of service.seconds
         self._unsent = 0  # bytes in the transport when we last looked
 
     # What the loop calls.
@@ -84,46 +80,39 @@ class Connection(asyncio.Protocol):
         self._transport = transport
         self._responder = Responder(self._service.app, self, transport)
         self._service.add(self)
-        if self._service.stopping:
-            self.stop()
-        else:
-            self._open(self._reader.door)
-            self._step()
+        self._step()
 
     def connection_lost(self, error: Exception | None) -> None:
         self._closing = True
-        self._deadline.cancel_timer()
+        self._deadline.cancel()
         self._reader.release()
-        self._open(discard)
         self._responder.cancel()
         self._service.remove(self)
+
+    def data_received(self, data: bytes) -> None:
+        self._reader.feed(data)
+        self._step()
 
     def eof_received(self) -> bool:
         self._ended = True
         if not self._closing:
-            self._gather(self._reader.end)
+            self._reader.end()
+            self._step()
         return not self._closing  # keep the way out open for the responses
 
     def pause_writing(self) -> None:
         self._responder.block()
         self._unsent = self._transport.get_write_buffer_size()
-        self._watch(progress=False)
+        self._wait_for('write_seconds')
 
     def resume_writing(self) -> None:
         self._responder.unblock()
         self._step()
 
-    # What the service calls, and the server.
+    # What the service calls.
 
     def stop(self) -> None:
-        """Finish what was begun; service.stopping is set.
-
-        Which answer is the last one shows only when all that came has been
-        looked at, so from now on the bytes do come by here.
-        """
-        if not self._closing and not self._reader.finished:
-            feed = self._reader.door
-            self._open(lambda data: self._gather(partial(feed, data)))
+        """Finish what was begun; service.stopping is set."""
         self._step()
 
     def abort(self) -> None:
@@ -132,89 +121,76 @@ class Connection(asyncio.Protocol):
     # What the responder calls.
 
     def is_last(self, request: Request) -> bool:
+        if not request.keep_alive:
+            return True
         if request.expects_continue:
             return True  # nobody asked for the body: will it come or not?
-        if self._requests or self._reader.in_head or self._held:
+        reader, stopping = self._reader, self._service.stopping
+        if not (stopping or reader.finished):
+            return False
+        if reader.held and not (self._requests or reader.receiving):
+            reader.go_on()  # has it kept anything?
+        if self._requests or reader.held or reader.in_head:
             return False  # it has begun, so it is answered
-        if self._service.stopping:
+        if stopping:
             return not (request.body.complete and self._has_input())
-        return self._reader.finished
+        return True
 
-    def on_answered(self, request: Request) -> None:
-        if not request.keep_alive:
-            self._close()
+    def on_last_answer(self) -> None:
+        self._close()
 
     def on_answered_later(self) -> None:
         self._step()
 
     # What the reader calls.
 
-    def on_head_begun(self) -> None:
-        self._watch(progress=False)
-
-    def on_progress(self) -> None:
-        self._step(progress=True)
-
-    def on_body_wanted(self) -> None:
+    def _on_body_wanted(self) -> None:
         self._responder.send_continue()
-        if self._held:
+        if self._reader.held:
             self._step()
 
     # The work.
 
-    def _open(self, door: Callable[[bytes], None]) -> None:
-        """What takes the bytes from now on. A transport looks it up for every
-        read, so the attribute may change at any time."""
-        self.data_received = door  # type: ignore[method-assign, assignment]
+    def _step(self) -> None:
+        """Do all that can be done now."""
+        reader, responder = self._reader, self._responder
+        requests = self._requests
+        answered = False
+        while True:
+            if self._ended and not reader.held:
+                reader.finish()
+            while requests and responder.is_free:
+                responder.answer(requests.popleft())
+                answered = True
+            if not reader.held or self._is_full():
+                break
+            reader.go_on()
 
-    def _gather(self, read: Callable[[], None]) -> None:
-        """Have all requests that `read` finds queued, then see to them."""
-        self._gathering = True
-        try:
-            read()
-        finally:
-            self._gathering = False
-        if self._ended and not self._held and self._reader.is_between:
-            self._reader.finish()
-        self._step(progress=True)
+        if responder.is_free and reader.is_between and self._reading:
+            stopping = self._service.stopping
+            phase = 'last_call_seconds' if stopping else 'idle_seconds'
+        else:
+            self._close_or_hold()
+            phase = self._what_we_wait_for()
+        if phase != self._phase:
+            self._wait_for(phase)
+        elif answered or phase == 'body_seconds':
+            self._deadline.put_off()
 
-    def _step(self, progress: bool = False) -> None:
-        if self._gathering:
-            return
-        if not self._closing:
-            self._answer()
-            if self._reader.finished:
-                self._open(discard)
-                if not self._is_busy():
-                    self._close()
-        self._hold_or_go_on()
-        self._watch(progress)
-
-    def _hold_or_go_on(self) -> None:
+    def _close_or_hold(self) -> None:
         """Read no more while there is too much to do. When closing we read to
         the client's end; after that end there is nothing to pause."""
-        full = not self._closing and self._is_full()
-        goes_on = self._held and not full
-        if full and not self._held:
-            self._reader.pause()
-        self._held = full
-        reading = self._ended or not full
+        if self._reader.finished and not self._is_busy():
+            self._close()
+        if self._is_full():
+            self._reader.hold()
+        reading = self._ended or not self._reader.held
         if reading is not self._reading:
             self._reading = reading
             if reading:
                 self._transport.resume_reading()
             else:
                 self._transport.pause_reading()
-        if not goes_on:
-            return
-        if self._service.stopping or self._ended:
-            self._gather(self._reader.resume)
-        else:
-            self._reader.resume()  # which may come back to here
-
-    def _answer(self) -> None:
-        while self._requests and self._responder.is_free:
-            self._responder.answer(self._requests.popleft())
 
     def _is_busy(self) -> bool:
         return self._responder.current is not None or bool(self._requests)
@@ -242,7 +218,6 @@ class Connection(asyncio.Protocol):
             return
         self._closing = True
         self._reader.release()
-        self._open(discard)
         self._requests.clear()
         self._unsent = self._transport.get_write_buffer_size()
         try:
@@ -255,23 +230,19 @@ class Connection(asyncio.Protocol):
 
     # The clock.
 
-    def _watch(self, progress: bool) -> None:
-        phase = self._what_we_wait_for()
-        if phase is None:
-            self._deadline.clear()
-        elif progress or phase != self._phase:
-            self._deadline.set(getattr(self._limits, phase))
+    def _wait_for(self, phase: str) -> None:
         self._phase = phase
+        self._deadline.set(self._service.seconds[phase])
 
-    def _what_we_wait_for(self) -> str | None:
+    def _what_we_wait_for(self) -> str:
         if self._closing:
             return 'linger_seconds'
-        if self._responder.is_blocked:
+        if self._responder.blocked:
             return 'write_seconds'
         if self._reader.receiving is not None and self._reading:
             return 'body_seconds'
         if self._is_busy():
-            return None  # it is the app's turn
+            return 'app_seconds'
         if self._reader.in_head:
             return 'head_seconds'
         if self._service.stopping:
@@ -279,7 +250,7 @@ class Connection(asyncio.Protocol):
         return 'idle_seconds'
 
     def _on_deadline(self) -> None:
-        phase, self._phase = self._phase, None
+        phase, self._phase = self._phase, ''
         if phase in ('idle_seconds', 'last_call_seconds'):
             if not self._has_input():  # else it is just about to be read
                 self._close()
