@@ -27,8 +27,8 @@ JOINS = (3, 12) <= sys.version_info < (3, 13, 2)
 
 
 class Owner(Protocol):
-    def is_last(self, request: Request) -> bool:
-        """Whether the connection ends with this response."""
+    def stays_open(self, request: Request) -> bool:
+        """Whether another request may follow this response."""
 
     def on_last_answer(self) -> None:
         """The response is written with which the connection ends."""
@@ -117,11 +117,12 @@ class Responder:
         self._owner.on_answered_later()
 
     def _send(self, request: Request, response: Response) -> None:
-        last = self._is_last(request)
+        request.keep_alive = self._owner.stays_open(request)
         if response.has_body and request.method != b'HEAD':
-            self._write(response.whole(last, request.http10))
+            make = response.whole
         else:
-            self._write([response.head(last, request.http10)])
+            make = response.head
+        self._write(make(not request.keep_alive, request.http10))
 
     async def _stream(self, request: Request, response: Response) -> None:
         frames = response.frames(request.http10)
@@ -131,21 +132,15 @@ class Responder:
             first: Buffers = await anext(frames, [])
             if response.length is None and request.http10:
                 request.keep_alive = False  # the connection's end is its end
-            last = self._is_last(request)
+            request.keep_alive = self._owner.stays_open(request)
+            head = response.head(not request.keep_alive, request.http10)
             self._head_sent = True
-            self._write([response.head(last, request.http10), *first])
+            self._write([*head, *first])
             async for frame in frames:
                 # At least one turn of the loop between two frames: the others
                 # have theirs, and we learn of it if this client is gone.
                 await (self.blocked or asyncio.sleep(0))
                 self._write(frame)
-
-    def _is_last(self, request: Request) -> bool:
-        """Whether the connection ends with it; request.keep_alive says so."""
-        last = self._owner.is_last(request)
-        if last:
-            request.keep_alive = False
-        return last
 
     def _done(self, request: Request) -> None:
         if request.length != 0:

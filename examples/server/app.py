@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator, Callable
+from functools import lru_cache
 
 from .request import Request
 from .response import HttpError, Response
@@ -42,14 +43,28 @@ def index(request: Request) -> Response:
 def some_bytes(request: Request) -> Response:
     """N bytes; from 256 KiB on in pieces, so that a client that does not read
     costs us one piece and not N bytes."""
-    digits = request.path[len('/bytes/') :]
-    if not digits.isdecimal():  # in latin-1 these are 0 to 9 alone
+    size = _size_in(request.path)
+    if size <= len(BLOCK):
+        return _block(size)
+    return Response(_blocks(size), 200, BINARY, length=size)
+
+
+# What is asked for over and over is kept, as a server of files would keep it.
+
+
+@lru_cache(maxsize=256)
+def _size_in(path: str) -> int:
+    digits = path.removeprefix('/bytes/')
+    if not (digits.isascii() and digits.isdigit()):
         raise HttpError(404, '/bytes/N wants a number')
     if len(digits) > 20 or (size := int(digits)) > MAX_BYTES:
         raise HttpError(400, f'/bytes/N: N may be {MAX_BYTES} at most')
-    if size <= len(BLOCK):
-        return Response(BLOCK[:size], 200, BINARY)
-    return Response(_blocks(size), content_type=BINARY, length=size)
+    return size
+
+
+@lru_cache(maxsize=16)
+def _block(size: int) -> Response:
+    return Response(BLOCK[:size], 200, BINARY)
 
 
 async def _blocks(size: int) -> AsyncIterator[bytes]:

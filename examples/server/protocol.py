@@ -120,21 +120,17 @@ class Connection(asyncio.Protocol):
 
     # What the responder calls.
 
-    def is_last(self, request: Request) -> bool:
-        if not request.keep_alive:
-            return True
-        if request.expects_continue:
-            return True  # nobody asked for the body: will it come or not?
+    def stays_open(self, request: Request) -> bool:
+        if request.expects_continue or not request.keep_alive:
+            return False  # nobody asked for the body: will it come or not?
         reader, stopping = self._reader, self._service.stopping
         if not (stopping or reader.finished):
-            return False
+            return True
         if reader.held and not (self._requests or reader.receiving):
             reader.go_on()  # has it kept anything?
         if self._requests or reader.held or reader.in_head:
-            return False  # it has begun, so it is answered
-        if stopping:
-            return not (request.body.complete and self._has_input())
-        return True
+            return True  # it has begun, so it is answered
+        return stopping and request.body.complete and self._has_input()
 
     def on_last_answer(self) -> None:
         self._close()

@@ -29,6 +29,7 @@ _OURS = frozenset(
 
 _WHOLE = (bytes, memoryview)
 
+Headers = tuple[tuple[bytes, bytes], ...]
 Buffers = list[Any]  # bytes, or what the app gave for them
 
 
@@ -84,16 +85,15 @@ class Response:
         self.length = length
         self.is_whole = isinstance(body, _WHOLE)
 
-    def head(self, close: bool, http10: bool) -> bytes:
+    def head(self, close: bool, http10: bool) -> Buffers:
         """The head alone, for a body that comes in pieces or not at all."""
         headers = self._headers(close, http10)
         length = len(self.body) if self.is_whole else self.length  # type: ignore[arg-type]
         if length is not None and self.has_body:
-            headers.append((b'Content-Length', b'%d' % length))
-        (head,) = build_response(
+            headers += ((b'Content-Length', b'%d' % length),)
+        return build_response(
             self.status, headers, chunked=self._is_chunked(http10)
         )
-        return bytes(head)
 
     def whole(self, close: bool, http10: bool) -> Buffers:
         """Head and body: one buffer, or two if the body is large."""
@@ -108,18 +108,11 @@ class Response:
             and not http10
         )
 
-    def _headers(
-        self, close: bool, http10: bool
-    ) -> list[tuple[bytes, bytes]]:
-        headers = [_content_type(self.content_type)] if self.has_body else []
-        for name, value in self.headers:
-            if name.lower() in _OURS:
-                raise ValueError(f'{name} is set by the server')
-            headers.append((_encoded(name), _encoded(value)))
-        if close:
-            headers.append((b'Connection', b'close'))
-        elif http10:
-            headers.append((b'Connection', b'keep-alive'))
+    def _headers(self, close: bool, http10: bool) -> Headers:
+        content_type = self.content_type if self.has_body else None
+        headers = _usual_headers(content_type, close, http10)
+        if self.headers:
+            headers += tuple(map(_checked, self.headers))
         return headers
 
     async def frames(self, http10: bool) -> AsyncGenerator[Buffers, None]:
@@ -142,15 +135,33 @@ class Response:
             raise RuntimeError('the body is shorter than its length')
 
 
+def _checked(header: tuple[str, str]) -> tuple[bytes, bytes]:
+    name, value = header
+    if name.lower() in _OURS:
+        raise ValueError(f'{name} is set by the server')
+    return _encoded(name), _encoded(value)
+
+
 # Cached, since the same few lines go out over and over.
+
+
+@lru_cache(maxsize=256)
+def _usual_headers(
+    content_type: str | None, close: bool, http10: bool
+) -> Headers:
+    headers: Headers = ()
+    if content_type is not None:
+        headers += ((b'Content-Type', _encoded(content_type)),)
+    if close:
+        headers += ((b'Connection', b'close'),)
+    elif http10:
+        headers += ((b'Connection', b'keep-alive'),)
+    return headers
+
+
 @lru_cache(maxsize=256)
 def _encoded(text: str) -> bytes:
     try:
         return text.encode('latin-1')
     except UnicodeEncodeError:
         raise ValueError(f'invalid header text {text!r}') from None
-
-
-@lru_cache(maxsize=256)
-def _content_type(text: str) -> tuple[bytes, bytes]:
-    return b'Content-Type', _encoded(text)
