@@ -27,8 +27,9 @@ JOINS = (3, 12) <= sys.version_info < (3, 13, 2)
 
 
 class Owner(Protocol):
-    def stays_open(self, request: Request) -> bool:
-        """Whether another request may follow this response."""
+    def closes_after(self, request: Request) -> bool:
+        """Whether the connection ends with this response. From now on
+        request.keep_alive says so, too."""
 
     def on_last_answer(self) -> None:
         """The response is written with which the connection ends."""
@@ -117,12 +118,11 @@ class Responder:
         self._owner.on_answered_later()
 
     def _send(self, request: Request, response: Response) -> None:
-        request.keep_alive = self._owner.stays_open(request)
+        close = self._owner.closes_after(request)
         if response.has_body and request.method != b'HEAD':
-            make = response.whole
+            self._write(response.whole(close, request.http10))
         else:
-            make = response.head
-        self._write(make(not request.keep_alive, request.http10))
+            self._write(response.head(close, request.http10))
 
     async def _stream(self, request: Request, response: Response) -> None:
         frames = response.frames(request.http10)
@@ -132,8 +132,8 @@ class Responder:
             first: Buffers = await anext(frames, [])
             if response.length is None and request.http10:
                 request.keep_alive = False  # the connection's end is its end
-            request.keep_alive = self._owner.stays_open(request)
-            head = response.head(not request.keep_alive, request.http10)
+            close = self._owner.closes_after(request)
+            head = response.head(close, request.http10)
             self._head_sent = True
             self._write([*head, *first])
             async for frame in frames:

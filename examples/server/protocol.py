@@ -120,17 +120,13 @@ class Connection(asyncio.Protocol):
 
     # What the responder calls.
 
-    def stays_open(self, request: Request) -> bool:
-        if request.expects_continue or not request.keep_alive:
-            return False  # nobody asked for the body: will it come or not?
-        reader, stopping = self._reader, self._service.stopping
-        if not (stopping or reader.finished):
-            return True
-        if reader.held and not (self._requests or reader.receiving):
-            reader.go_on()  # has it kept anything?
-        if self._requests or reader.held or reader.in_head:
-            return True  # it has begun, so it is answered
-        return stopping and request.body.complete and self._has_input()
+    def closes_after(self, request: Request) -> bool:
+        if request.expects_continue:
+            # Nobody asked for the body: will it come or not?
+            request.keep_alive = False
+        elif self._reader.finished or self._service.stopping:
+            request.keep_alive = request.keep_alive and self._has_more(request)
+        return not request.keep_alive
 
     def on_last_answer(self) -> None:
         self._close()
@@ -199,6 +195,17 @@ class Connection(asyncio.Protocol):
             receiving is not None
             and receiving.body.waiting >= self._limits.buffer_bytes
         )
+
+    def _has_more(self, request: Request) -> bool:
+        """Whether a request that has begun to arrive follows this one."""
+        reader = self._reader
+        if reader.held and not (self._requests or reader.receiving):
+            reader.go_on()  # has it kept anything?
+        if self._requests or reader.held or reader.in_head:
+            return True
+        if reader.finished:
+            return False
+        return request.body.complete and self._has_input()
 
     def _has_input(self) -> bool:
         """Whether the kernel holds bytes that we have not read."""

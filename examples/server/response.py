@@ -87,7 +87,10 @@ class Response:
 
     def head(self, close: bool, http10: bool) -> Buffers:
         """The head alone, for a body that comes in pieces or not at all."""
-        headers = self._headers(close, http10)
+        content_type = self.content_type if self.has_body else None
+        headers = _usual_headers(content_type, close, http10)
+        if self.headers:
+            headers += tuple(map(_checked, self.headers))
         length = len(self.body) if self.is_whole else self.length  # type: ignore[arg-type]
         if length is not None and self.has_body:
             headers += ((b'Content-Length', b'%d' % length),)
@@ -97,7 +100,9 @@ class Response:
 
     def whole(self, close: bool, http10: bool) -> Buffers:
         """Head and body: one buffer, or two if the body is large."""
-        headers = self._headers(close, http10)
+        headers = _usual_headers(self.content_type, close, http10)
+        if self.headers:
+            headers += tuple(map(_checked, self.headers))
         return build_response(self.status, headers, self.body)  # type: ignore[arg-type]
 
     def _is_chunked(self, http10: bool) -> bool:
@@ -107,13 +112,6 @@ class Response:
             and self.length is None
             and not http10
         )
-
-    def _headers(self, close: bool, http10: bool) -> Headers:
-        content_type = self.content_type if self.has_body else None
-        headers = _usual_headers(content_type, close, http10)
-        if self.headers:
-            headers += tuple(map(_checked, self.headers))
-        return headers
 
     async def frames(self, http10: bool) -> AsyncGenerator[Buffers, None]:
         """The pieces of the body as they go over the wire."""
