@@ -1,7 +1,7 @@
 """What the server serves: an app is a function from a Request to a Response.
 
-A plain function is called at once, in the middle of reading: the fast way. One
-that has to wait is `async def` and gets a task of its own.
+A plain function is called at once: the fast way. One that has to wait is
+`async def` and gets a task of its own.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """One connection: when to read, when to answer, when to wait and to close.
 
 The reader takes the bytes and queues the requests that it finds. Whatever
-happens (something was read, an answer is done, the client reads on) ends in
+happens (some were read, an answer is done, the client reads on) ends in
 _step(), which does all that can be done now: answer the requests whose turn it
 is, read more if there is room, set the clock for what the client owes us next.
 """
@@ -159,6 +159,7 @@ class Connection(asyncio.Protocol):
             reader.go_on()
 
         if responder.is_free and reader.is_between and self._reading:
+            # Most often: all that came is answered.
             stopping = self._service.stopping
             phase = 'last_call_seconds' if stopping else 'idle_seconds'
         else:
@@ -220,7 +221,7 @@ class Connection(asyncio.Protocol):
         if self._closing:
             return
         self._closing = True
-        self._reader.release()
+        self._reader.finish()
         self._requests.clear()
         self._unsent = self._transport.get_write_buffer_size()
         try:

@@ -118,9 +118,8 @@ class RequestReader:
         request.refusal = error
 
     def release(self) -> None:
-        """Finish for good: the parser refers to us, and no cycle is left."""
         self.finish()
-        self.__dict__.pop('_parser', None)
+        del self._parser  # which refers to us: no cycle is left behind
 
     # What the parser calls.
 

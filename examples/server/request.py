@@ -22,7 +22,6 @@ class Request:
     length: int | None = 0  # of the body; None: chunked
     expects_continue = False  # the client waits for our 100
     refusal: HttpError | None = None  # set: this is the answer
-    _path: str | None = None
 
     def __init__(
         self, method: bytes, target: bytes, version: str, headers: Headers
@@ -31,6 +30,7 @@ class Request:
         self.target = target
         self.version = version
         self.headers = headers  # in the client's order, names in lower case
+        self._path: str | None = None
 
     @property
     def path(self) -> str:
