@@ -146,12 +146,12 @@ class RequestReader:
             if not request.keep_alive:
                 self.finish()
             return
-        if not request.http10:
-            request.expects_continue = bool(flags & EXPECT_100)
-            if not flags & EXPECT_100 and request.header(b'expect') is not None:
+        if not request.http10 and request.header(b'expect') is not None:
+            if not flags & EXPECT_100:
                 text = 'the only expectation is 100-continue'
                 self._refuse(request, HttpError(417, text))
                 return
+            request.expects_continue = True
         request.body = Body(self._body_wanted)
         if flags & CHUNKED:
             request.length = None
