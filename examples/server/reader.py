@@ -23,7 +23,7 @@ from httptools import (
     HttpRequestParser,
 )
 
-from .body import NO_BODY, Body
+from .body import Body
 from .limits import Limits
 from .request import Headers, Request
 from .response import HttpError
