@@ -1,6 +1,8 @@
 """One connection: when to read, when to answer, when to wait and to close.
 
-The reader takes the bytes and queues the requests that it finds. Whatever
+The bytes do not come by here: data_received is the parser's own feed_data, so
+nothing stands between the socket and the reader. It queues the requests that
+it finds, and has us called when all of a read has been looked at. Whatever
 happens (some were read, an answer is done, the client reads on) ends in
 _step(), which does all that can be done now: answer the requests whose turn it
 is, read more if there is room, set the clock for what the client owes us next.
@@ -13,7 +15,9 @@ import fcntl
 import sys
 import termios
 from collections import deque
+from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 from math import inf
 
 from .answer import App, Responder
@@ -21,6 +25,11 @@ from .limits import Deadline, Limits
 from .reader import RequestReader
 from .request import Request
 from .response import HttpError
+
+
+def discard(data: bytes) -> None:
+    """The door of a connection that is over: we only read on to see the
+    client's end."""
 
 
 class Service:
@@ -58,18 +67,17 @@ class Connection(asyncio.Protocol):
     _responder: Responder
 
     def __init__(self, service: Service) -> None:
+        loop = asyncio.get_running_loop()
         self._service = service
         self._limits = service.limits
         self._requests: deque[Request] = deque()  # not answered yet
-        self._reader = RequestReader(
-            service.limits, self._requests, self._on_body_wanted
-        )
+        self.step_soon = partial(loop.call_soon, self._step)
+        self._reader = RequestReader(service.limits, self._requests, self)
         self._reading = True
         self._ended = False  # the client has sent its last byte
         self._closing = False
-        self._deadline = Deadline(
-            asyncio.get_running_loop(), self._on_deadline
-        )
+        self._lost = False
+        self._deadline = Deadline(loop, self._on_deadline)
         self._phase = ''  # what we wait for, a key of service.seconds
         self._unsent = 0  # bytes in the transport when we last looked
 
@@ -80,18 +88,15 @@ class Connection(asyncio.Protocol):
         self._transport = transport
         self._responder = Responder(self._service.app, self, transport)
         self._service.add(self)
+        self._open(self._reader.feed)
         self._step()
 
     def connection_lost(self, error: Exception | None) -> None:
-        self._closing = True
+        self._closing = self._lost = True
         self._deadline.cancel()
         self._reader.release()
         self._responder.cancel()
         self._service.remove(self)
-
-    def data_received(self, data: bytes) -> None:
-        self._reader.feed(data)
-        self._step()
 
     def eof_received(self) -> bool:
         self._ended = True
@@ -134,18 +139,32 @@ class Connection(asyncio.Protocol):
     def on_answered_later(self) -> None:
         self._step()
 
-    # What the reader calls.
+    # What the reader calls, and step_soon.
 
-    def _on_body_wanted(self) -> None:
+    def on_full(self) -> None:
+        self._hold_or_read()
+
+    def on_finished(self) -> None:
+        self._open(discard)
+
+    def on_body_wanted(self) -> None:
         self._responder.send_continue()
         if self._reader.held:
             self._step()
 
     # The work.
 
+    def _open(self, door: Callable[[bytes], None]) -> None:
+        """What takes the bytes from now on: a transport looks the attribute
+        up for each read."""
+        self.data_received = door  # type: ignore[method-assign, assignment]
+
     def _step(self) -> None:
         """Do all that can be done now."""
+        if self._lost:
+            return
         reader, responder = self._reader, self._responder
+        reader.told = False
         requests = self._requests
         answered = False
         while True:
@@ -163,18 +182,18 @@ class Connection(asyncio.Protocol):
             stopping = self._service.stopping
             phase = 'last_call_seconds' if stopping else 'idle_seconds'
         else:
-            self._close_or_hold()
+            if reader.finished and not self._is_busy():
+                self._close()
+            self._hold_or_read()
             phase = self._what_we_wait_for()
         if phase != self._phase:
             self._wait_for(phase)
         elif answered or phase == 'body_seconds':
             self._deadline.put_off()
 
-    def _close_or_hold(self) -> None:
+    def _hold_or_read(self) -> None:
         """Read no more while there is too much to do. When closing we read to
         the client's end; after that end there is nothing to pause."""
-        if self._reader.finished and not self._is_busy():
-            self._close()
         if self._is_full():
             self._reader.hold()
         reading = self._ended or not self._reader.held
@@ -255,7 +274,9 @@ class Connection(asyncio.Protocol):
 
     def _on_deadline(self) -> None:
         phase, self._phase = self._phase, ''
-        if phase in ('idle_seconds', 'last_call_seconds'):
+        if self._reader.told:
+            pass  # what came in time is looked at first
+        elif phase in ('idle_seconds', 'last_call_seconds'):
             if not self._has_input():  # else it is just about to be read
                 self._close()
         elif phase in ('head_seconds', 'body_seconds'):

@@ -1,15 +1,17 @@
 """From bytes to requests: the parser, and what it tells.
 
 RequestReader turns the parser's callbacks into Request objects in a queue. It
-knows no socket and calls no app: its owner decides when a request's turn has
-come. What must not be served is refused by the parser itself: `strict` stands
-for the framing, the limits for what a client may cost.
+knows no socket and calls no app: its owner is told that something was found,
+and decides when a request's turn has come. What must not be served is refused
+by the parser itself: `strict` stands for the framing, the limits for what a
+client may cost.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from typing import Protocol
 
 from httptools import (
     CHUNKED,
@@ -29,25 +31,35 @@ from .request import Headers, Request
 from .response import HttpError
 
 
-def discard(data: bytes) -> None:
-    """Feeds nobody: we only read on to see the client's end."""
+class Owner(Protocol):
+    def step_soon(self) -> object:
+        """See to what was found when the whole of this read is; set `told`
+        back then, until which this is not called again."""
+
+    def on_full(self) -> None:
+        """Too much was found for a step to be soon enough."""
+
+    def on_finished(self) -> None:
+        """Feed us no more."""
+
+    def on_body_wanted(self) -> None:
+        """The app waits for more of a body."""
 
 
 class RequestReader:
     """The parser's protocol: on_request and so on are called by it."""
 
     def __init__(
-        self,
-        limits: Limits,
-        requests: deque[Request],
-        body_wanted: Callable[[], None],
+        self, limits: Limits, requests: deque[Request], owner: Owner
     ) -> None:
         self.receiving: Request | None = None  # its body is not complete
+        self.is_between = True  # all that came is whole requests
+        self.told = False  # the owner's next step is on its way
         self.held = False  # the parser keeps what it was given
         self.finished = False  # no request will follow
         self._requests = requests
-        self._pipelined = limits.pipelined
-        self._body_wanted = body_wanted
+        self._limits = limits
+        self._owner = owner
         self._parser = HttpRequestParser(
             self,
             strict=True,
@@ -81,11 +93,6 @@ class RequestReader:
             self._parser.feed_eof()
 
     @property
-    def is_between(self) -> bool:
-        """All that came is whole requests, and another one may follow."""
-        return not self.finished and self._parser.message_complete
-
-    @property
     def in_head(self) -> bool:
         """A request has begun, and we know no more of it."""
         return not (self.finished or self.receiving or self.is_between)
@@ -93,9 +100,9 @@ class RequestReader:
     def finish(self) -> None:
         if not self.finished:
             self.finished = True
-            self.held = False
-            self.feed = discard
+            self.is_between = self.held = False
             self._parser.pause()
+            self._owner.on_finished()
 
     def fail(self, error: HttpError) -> None:
         """Read no further. `error` is the answer to what was being read."""
@@ -119,9 +126,18 @@ class RequestReader:
 
     def release(self) -> None:
         self.finish()
-        del self._parser  # which refers to us: no cycle is left behind
+        del self._parser, self.feed  # which refer to us: no cycle is left
+
+    def _tell(self) -> None:
+        if not self.told:
+            self.told = True
+            self._owner.step_soon()
 
     # What the parser calls.
+
+    def on_message_begin(self) -> None:
+        self.is_between = False
+        self._tell()
 
     def on_request(
         self,
@@ -135,8 +151,10 @@ class RequestReader:
         if flags != KEEP_ALIVE or version != '1.1':
             self._look_closer(request, flags)
         self._requests.append(request)
-        if len(self._requests) >= self._pipelined:
-            self.hold()
+        if not self.told:  # it began in another read
+            self._tell()
+        if len(self._requests) >= self._limits.pipelined:
+            self._owner.on_full()
 
     def _look_closer(self, request: Request, flags: int) -> None:
         request.http10 = request.version == '1.0'
@@ -152,7 +170,7 @@ class RequestReader:
                 self._refuse(request, HttpError(417, text))
                 return
             request.expects_continue = True
-        request.body = Body(self._body_wanted)
+        request.body = Body(self._owner.on_body_wanted)
         if flags & CHUNKED:
             request.length = None
         else:
@@ -161,15 +179,21 @@ class RequestReader:
 
     def on_body(self, piece: bytes) -> None:
         if self.receiving is not None:
-            self.receiving.body.feed(piece)
+            body = self.receiving.body
+            body.feed(piece)
+            self._tell()
+            if body.waiting >= self._limits.buffer_bytes:
+                self._owner.on_full()
 
     def on_trailers(self, trailers: Headers) -> None:
         """We drop them: a decision is not changed by what comes after it."""
 
     def on_message_complete(self) -> None:
+        self.is_between = not self.finished
         request = self.receiving
         if request is not None:
             self.receiving = None
+            self._tell()
             request.body.finish()
             if not request.keep_alive:
                 self.finish()
@@ -183,3 +207,4 @@ class RequestReader:
             raise error  # a bug of ours
         else:
             self.fail(HttpError(error.status or 400, str(error)))
+        self._tell()
