@@ -139,7 +139,7 @@ class Connection(asyncio.Protocol):
     def on_answered_later(self) -> None:
         self._step()
 
-    # What the reader calls, and step_soon.
+    # What the reader calls, besides step_soon.
 
     def on_full(self) -> None:
         self._hold_or_read()

@@ -24,7 +24,7 @@ POST = b'POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 99\r\n\r\n'
 
 
 class Written(asyncio.Transport):
-    """Counts what is written and whether it is to be read from."""
+    """Counts the writes, and knows whether it is to be read from."""
 
     def __init__(self) -> None:
         self.writes = 0
@@ -118,8 +118,6 @@ def test_what_is_too_much_stops_the_reading_at_once(run, data):
         connection.data_received(data)
 
         assert not transport.reading
-
-        connection.connection_lost(None)
 
     run(test, pipelined=2, buffer_bytes=9)
 
