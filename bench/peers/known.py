@@ -225,6 +225,7 @@ PARSERS = [
     Peer('httptools', {'parser': ('parser_rows.py',)}, (HTTPTOOLS,)),
     Peer('ours classic', http('protocol', 'uvloop_core'), ours=True),
     Peer('ours batch', http('batch', 'uvloop_core'), ours=True),
+    Peer('example server', http('example', 'uvloop_core'), ours=True),
     Peer('uvloop classic', http('protocol', 'uvloop'), (HTTPTOOLS, UVLOOP)),
     Peer('asyncio classic', http('protocol', 'asyncio'), (HTTPTOOLS,)),
     Peer('uvloop zttp', http('zttp', 'uvloop'), ('zttp==0.0.35', UVLOOP)),

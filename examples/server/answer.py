@@ -27,53 +27,54 @@ JOINS = (3, 12) <= sys.version_info < (3, 13, 2)
 
 
 class Owner(Protocol):
-    def is_last(self, request: Request) -> bool:
-        """Whether the connection ends with this response."""
+    def closes_after(self, request: Request) -> bool:
+        """Whether the connection ends with this response. From now on
+        request.keep_alive says so, too."""
 
-    def on_answered(self, request: Request) -> None:
-        """The response is written; request.keep_alive says what follows."""
+    def on_last_answer(self) -> None:
+        """The response is written with which the connection ends."""
 
     def on_answered_later(self) -> None:
-        """The same, out of a task: nobody is waiting for us to return."""
+        """A response is written, out of a task: nobody waits for us."""
 
 
 class Responder:
     def __init__(
         self, app: App, owner: Owner, transport: asyncio.Transport
     ) -> None:
-        self.current: Request | None = None
+        self.current: Request | None = None  # a task answers it
+        self.blocked: asyncio.Future[None] | None = None  # until the client
+        # takes in what was written before.
+        self.is_free = True  # for the next request: neither of both is there
         self._app = app
         self._owner = owner
         self._transport = transport
-        self._loop = asyncio.get_running_loop()
+        self._write: Callable[[Buffers], None] = transport.writelines
+        if JOINS:
+            self._write = lambda buffers: transport.write(b''.join(buffers))
         self._head_sent = False
         self._task: asyncio.Task[None] | None = None
-        self._blocked: asyncio.Future[None] | None = None
-
-    @property
-    def is_free(self) -> bool:
-        """Ready for the next request: no answer is being made, and the client
-        takes in what was written before."""
-        return self.current is None and self._blocked is None
-
-    @property
-    def is_blocked(self) -> bool:
-        return self._blocked is not None
 
     def answer(self, request: Request) -> None:
-        self.current = request
-        self._head_sent = False
         try:
             if request.refusal is not None:
                 raise request.refusal
             answer = self._app(request)
             if not isinstance(answer, Response) or not answer.is_whole:
-                self._task = self._loop.create_task(self._run(request, answer))
+                self._answer_later(request, answer)
                 return
             self._send(request, answer)  # the fast way: no task, one write
         except Exception as error:
             self._send(request, _response_to(error))
-        self._done(request)
+        if not request.keep_alive or request.length != 0:
+            self._done(request)
+
+    def _answer_later(self, request: Request, answer: Answer) -> None:
+        self.current = request
+        self.is_free = False
+        self._head_sent = False
+        loop = asyncio.get_running_loop()
+        self._task = loop.create_task(self._run(request, answer))
 
     def send_continue(self) -> None:
         """The app wants the body: if the client waits for that, say it."""
@@ -84,10 +85,12 @@ class Responder:
                 self._transport.write(CONTINUE)
 
     def block(self) -> None:
-        self._blocked = self._loop.create_future()
+        self.blocked = asyncio.get_running_loop().create_future()
+        self.is_free = False
 
     def unblock(self) -> None:
-        blocked, self._blocked = self._blocked, None
+        blocked, self.blocked = self.blocked, None
+        self.is_free = self.current is None
         if blocked is not None and not blocked.done():
             blocked.set_result(None)
 
@@ -98,61 +101,52 @@ class Responder:
     async def _run(self, request: Request, answer: Answer) -> None:
         try:
             response = answer if isinstance(answer, Response) else await answer
-            if response.is_whole or not response.has_body(request.method):
-                self._send(request, response)
-            else:
+            has_body = response.has_body and request.method != b'HEAD'
+            if has_body and not response.is_whole:
                 await self._stream(request, response)
+            else:
+                self._send(request, response)
         except Exception as error:
             response = _response_to(error)
             if self._head_sent:  # too late to say so: the body breaks off
                 request.keep_alive = False
             else:
                 self._send(request, response)
-        self._task = None
+        self.current = self._task = None
+        self.is_free = self.blocked is None
         self._done(request)
         self._owner.on_answered_later()
 
     def _send(self, request: Request, response: Response) -> None:
-        close = self._is_last(request, response)
-        if response.has_body(request.method):
-            self._write(response.whole(close=close, http10=request.http10))
+        close = self._owner.closes_after(request)
+        if response.has_body and request.method != b'HEAD':
+            self._write(response.whole(close, request.http10))
         else:
-            self._write([response.head(close=close, http10=request.http10)])
-
-    def _write(self, buffers: Buffers) -> None:
-        self._head_sent = True
-        if len(buffers) == 1 or JOINS:
-            self._transport.write(b''.join(buffers))
-        else:
-            self._transport.writelines(buffers)
+            self._write(response.head(close, request.http10))
 
     async def _stream(self, request: Request, response: Response) -> None:
-        frames = response.frames(http10=request.http10)
+        frames = response.frames(request.http10)
         async with aclosing(frames):
             # The first frame before the head: if it is made of the request's
             # body then 100 Continue must go out before 200 OK.
             first: Buffers = await anext(frames, [])
-            close = self._is_last(request, response)
-            head = response.head(close=close, http10=request.http10)
-            self._write([head, *first])
+            if response.length is None and request.http10:
+                request.keep_alive = False  # the connection's end is its end
+            close = self._owner.closes_after(request)
+            head = response.head(close, request.http10)
+            self._head_sent = True
+            self._write([*head, *first])
             async for frame in frames:
                 # At least one turn of the loop between two frames: the others
                 # have theirs, and we learn of it if this client is gone.
-                await (self._blocked or asyncio.sleep(0))
+                await (self.blocked or asyncio.sleep(0))
                 self._write(frame)
 
-    def _is_last(self, request: Request, response: Response) -> bool:
-        """Whether the connection ends with it; request.keep_alive says so."""
-        if response.length is None and request.http10:
-            request.keep_alive = False  # the body ends with the connection
-        if request.keep_alive and self._owner.is_last(request):
-            request.keep_alive = False
-        return not request.keep_alive
-
     def _done(self, request: Request) -> None:
-        self.current = None
-        request.body.abandon()
-        self._owner.on_answered(request)
+        if request.length != 0:
+            request.body.abandon()
+        if not request.keep_alive:
+            self._owner.on_last_answer()
 
 
 def _response_to(error: Exception) -> Response:

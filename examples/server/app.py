@@ -1,13 +1,14 @@
 """What the server serves: an app is a function from a Request to a Response.
 
-A plain function is called at once, in the middle of reading: the fast way. One
-that has to wait is `async def` and gets a task of its own.
+A plain function is called at once: the fast way. One that has to wait is
+`async def` and gets a task of its own.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator, Callable
+from functools import lru_cache
 
 from .request import Request
 from .response import HttpError, Response
@@ -42,14 +43,28 @@ def index(request: Request) -> Response:
 def some_bytes(request: Request) -> Response:
     """N bytes; from 256 KiB on in pieces, so that a client that does not read
     costs us one piece and not N bytes."""
-    digits = request.path.removeprefix('/bytes/')
+    size = _size_in(request.path)
+    if size <= len(BLOCK):
+        return _block(size)
+    return Response(_blocks(size), 200, BINARY, length=size)
+
+
+# What is asked for over and over is kept, as a server of files would keep it.
+
+
+@lru_cache(maxsize=256)
+def _size_in(path: str) -> int:
+    digits = path.removeprefix('/bytes/')
     if not (digits.isascii() and digits.isdigit()):
         raise HttpError(404, '/bytes/N wants a number')
     if len(digits) > 20 or (size := int(digits)) > MAX_BYTES:
         raise HttpError(400, f'/bytes/N: N may be {MAX_BYTES} at most')
-    if size <= len(BLOCK):
-        return Response(BLOCK[:size], content_type=BINARY)
-    return Response(_blocks(size), content_type=BINARY, length=size)
+    return size
+
+
+@lru_cache(maxsize=16)
+def _block(size: int) -> Response:
+    return Response(BLOCK[:size], 200, BINARY)
 
 
 async def _blocks(size: int) -> AsyncIterator[bytes]:
@@ -81,11 +96,17 @@ def headers(request: Request) -> Response:
 
 Handler = Callable[[Request], Response]
 
+
+def get(handler: Handler) -> dict[bytes, Handler]:
+    """HEAD is a GET whose body the server keeps to itself."""
+    return {b'GET': handler, b'HEAD': handler}
+
+
 ROUTES: dict[str, dict[bytes, Handler]] = {
-    '/': {b'GET': index},
-    '/bytes/': {b'GET': some_bytes},  # and all that is below it
+    '/': get(index),
+    '/bytes/': get(some_bytes),  # and all that is below it
     '/echo': {b'POST': echo},
-    '/headers': {b'GET': headers},
+    '/headers': get(headers),
 }
 
 
@@ -94,13 +115,8 @@ def app(request: Request) -> Response:
     methods = ROUTES.get('/bytes/' if path.startswith('/bytes/') else path)
     if methods is None:
         raise HttpError(404, 'there is nothing here')
-    # HEAD is a GET whose body the server keeps to itself.
-    method = b'GET' if request.method == b'HEAD' else request.method
-    handler = methods.get(method)
+    handler = methods.get(request.method)
     if handler is None:
-        allowed = [name.decode() for name in methods]
-        if 'GET' in allowed:
-            allowed.append('HEAD')
-        allow = ', '.join(allowed)
+        allow = ', '.join(name.decode() for name in methods)
         raise HttpError(405, f'only {allow}', [('Allow', allow)])
     return handler(request)

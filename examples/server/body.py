@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from typing import Final
 
 
 class Body:
@@ -85,3 +86,12 @@ class Body:
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
+
+
+def _nobody() -> None:
+    """Is never called: the app does not wait for what is complete."""
+
+
+# Of every request that has none.
+NO_BODY: Final = Body(_nobody)
+NO_BODY.finish()

@@ -41,40 +41,48 @@ class Deadline:
     """One lazy timer for all the deadlines of a connection.
 
     A deadline moves with every request, nearly always to a later time. So
-    moving it only notes the time; the timer, when it fires, sees that it is
-    early and sleeps on. A busy connection touches the loop's heap of timers
+    putting it off only notes the time; the timer, when it fires, sees that it
+    is early and sleeps on. A busy connection touches the loop's heap of timers
     once a minute instead of twice a request.
     """
 
-    __slots__ = ('_due', '_expired', '_loop', '_timer')
+    __slots__ = ('_expired', '_loop', '_now', '_seconds', '_since', '_timer')
 
     def __init__(
         self, loop: asyncio.AbstractEventLoop, expired: Callable[[], None]
     ) -> None:
         self._loop = loop
+        self._now = loop.time
         self._expired = expired
-        self._due = inf
+        self._since = 0.0
+        self._seconds = inf
         self._timer: asyncio.TimerHandle | None = None
 
     def set(self, seconds: float) -> None:
-        self._due = self._loop.time() + seconds
-        if self._timer is None or self._due < self._timer.when():
-            self.cancel_timer()
-            self._timer = self._loop.call_at(self._due, self._fire)
+        """It is so many seconds from now; never, if that is infinite."""
+        self._since = self._now()
+        self._seconds = seconds
+        due = self._since + seconds
+        if self._timer is not None and due < self._timer.when():
+            self.cancel()
+        if self._timer is None and due < inf:
+            self._timer = self._loop.call_at(due, self._fire)
 
-    def clear(self) -> None:
-        self._due = inf
+    def put_off(self) -> None:
+        """As many seconds as before, from now."""
+        self._since = self._now()
 
-    def cancel_timer(self) -> None:
+    def cancel(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
     def _fire(self) -> None:
         self._timer = None
-        if self._due == inf:
+        due = self._since + self._seconds
+        if due == inf:
             return
-        if self._loop.time() < self._due:
-            self._timer = self._loop.call_at(self._due, self._fire)
+        if self._now() < due:
+            self._timer = self._loop.call_at(due, self._fire)
         else:
             self._expired()

@@ -4,65 +4,33 @@ from __future__ import annotations
 
 from urllib.parse import unquote
 
-from httptools import (
-    CHUNKED,
-    EXPECT_100,
-    HAS_BODY,
-    KEEP_ALIVE,
-    UPGRADE,
-    HttpParserInvalidURLError,
-    parse_url,
-)
+from httptools import HttpParserInvalidURLError, parse_url
 
-from .body import Body
+from .body import NO_BODY
 from .response import HttpError
 
 Headers = list[tuple[bytes, bytes]]
 
 
 class Request:
-    __slots__ = (
-        '_path',
-        'body',
-        'expects_continue',
-        'headers',
-        'keep_alive',
-        'length',
-        'method',
-        'refusal',
-        'target',
-        'version',
-    )
+    """What a client asks for. Where no more is said, it is as most are: of
+    HTTP/1.1, without a body, and not the last one."""
+
+    http10 = False
+    keep_alive = True  # another request may follow
+    body = NO_BODY
+    length: int | None = 0  # of the body; None: chunked
+    expects_continue = False  # the client waits for our 100
+    refusal: HttpError | None = None  # set: this is the answer
 
     def __init__(
-        self,
-        method: bytes,
-        target: bytes,
-        version: str,
-        headers: Headers,
-        flags: int,
-        length: int | None,
-        body: Body,
+        self, method: bytes, target: bytes, version: str, headers: Headers
     ) -> None:
         self.method = method
         self.target = target
         self.version = version
         self.headers = headers  # in the client's order, names in lower case
-        self.body = body
-        # Of the body; None: chunked.
-        self.length = None if flags & CHUNKED else length or 0
-        # Another request may follow. CONNECT ends what the parser can read.
-        self.keep_alive = bool(flags & KEEP_ALIVE) and not flags & UPGRADE
-        # The client waits for our 100.
-        self.expects_continue = bool(
-            flags & EXPECT_100 and flags & HAS_BODY and not self.http10
-        )
-        self.refusal: HttpError | None = None  # set: this is the answer
         self._path: str | None = None
-
-    @property
-    def http10(self) -> bool:
-        return self.version == '1.0'
 
     @property
     def path(self) -> str:
@@ -82,11 +50,3 @@ class Request:
             if known == name:
                 return value
         return None
-
-    def admit(self) -> None:
-        """Refuse what the parser accepts and we do not."""
-        expected = self.header(b'expect')
-        if expected is None or self.http10:
-            return
-        if expected.lower() != b'100-continue':
-            raise HttpError(417, 'the only expectation is 100-continue')

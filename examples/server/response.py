@@ -19,12 +19,17 @@ CONTINUE = b'HTTP/1.1 100 Continue\r\n\r\n'
 TEXT = 'text/plain; charset=utf-8'
 LAST_CHUNK = b'0\r\n\r\n'
 
-_STATUSES = frozenset(status.value for status in HTTPStatus)
-_BODILESS = frozenset({204, 304})
+# The statuses that there are, and whether their responses have a body.
+_HAS_BODY = {
+    status.value: status.value not in (204, 304) for status in HTTPStatus
+}
 _OURS = frozenset(
     {'content-length', 'transfer-encoding', 'connection', 'date'}
 )
 
+_WHOLE = (bytes, memoryview)
+
+Headers = tuple[tuple[bytes, bytes], ...]
 Buffers = list[Any]  # bytes, or what the app gave for them
 
 
@@ -54,6 +59,7 @@ class Response:
     __slots__ = (
         'body',
         'content_type',
+        'has_body',
         'headers',
         'is_whole',
         'length',
@@ -68,55 +74,46 @@ class Response:
         headers: Iterable[tuple[str, str]] = (),
         length: int | None = None,
     ) -> None:
+        try:
+            self.has_body = _HAS_BODY[status]
+        except KeyError:
+            raise ValueError(f'{status} is no HTTP status') from None
         self.body = body
         self.status = status
         self.content_type = content_type
         self.headers = headers
-        self.is_whole = isinstance(body, (bytes, memoryview))
-        self.length = len(body) if self.is_whole else length  # type: ignore[arg-type]
+        self.length = length
+        self.is_whole = isinstance(body, _WHOLE)
 
-    def head(self, *, close: bool, http10: bool) -> bytes:
+    def head(self, close: bool, http10: bool) -> Buffers:
         """The head alone, for a body that comes in pieces or not at all."""
-        headers = self._headers(close=close, http10=http10)
-        if self.length is not None and self.status not in _BODILESS:
-            headers.append((b'Content-Length', b'%d' % self.length))
-        (head,) = build_response(
+        content_type = self.content_type if self.has_body else None
+        headers = _usual_headers(content_type, close, http10)
+        if self.headers:
+            headers += tuple(map(_checked, self.headers))
+        length = len(self.body) if self.is_whole else self.length  # type: ignore[arg-type]
+        if length is not None and self.has_body:
+            headers += ((b'Content-Length', b'%d' % length),)
+        return build_response(
             self.status, headers, chunked=self._is_chunked(http10)
         )
-        return bytes(head)
 
-    def whole(self, *, close: bool, http10: bool) -> Buffers:
+    def whole(self, close: bool, http10: bool) -> Buffers:
         """Head and body: one buffer, or two if the body is large."""
-        headers = self._headers(close=close, http10=http10)
+        headers = _usual_headers(self.content_type, close, http10)
+        if self.headers:
+            headers += tuple(map(_checked, self.headers))
         return build_response(self.status, headers, self.body)  # type: ignore[arg-type]
 
     def _is_chunked(self, http10: bool) -> bool:
         return (
-            self.length is None and not http10 and self.status not in _BODILESS
+            self.has_body
+            and not self.is_whole
+            and self.length is None
+            and not http10
         )
 
-    def _headers(
-        self, *, close: bool, http10: bool
-    ) -> list[tuple[bytes, bytes]]:
-        headers = []
-        if self.status not in _STATUSES:
-            raise ValueError(f'{self.status} is no HTTP status')
-        if self.status not in _BODILESS:
-            headers.append((b'Content-Type', _encoded(self.content_type)))
-        for name, value in self.headers:
-            if name.lower() in _OURS:
-                raise ValueError(f'{name} is set by the server')
-            headers.append((_encoded(name), _encoded(value)))
-        if close:
-            headers.append((b'Connection', b'close'))
-        elif http10:
-            headers.append((b'Connection', b'keep-alive'))
-        return headers
-
-    def has_body(self, method: bytes) -> bool:
-        return method != b'HEAD' and self.status not in _BODILESS
-
-    async def frames(self, *, http10: bool) -> AsyncGenerator[Buffers, None]:
+    async def frames(self, http10: bool) -> AsyncGenerator[Buffers, None]:
         """The pieces of the body as they go over the wire."""
         assert isinstance(self.body, AsyncIterable)
         if self._is_chunked(http10):
@@ -136,9 +133,32 @@ class Response:
             raise RuntimeError('the body is shorter than its length')
 
 
+def _checked(header: tuple[str, str]) -> tuple[bytes, bytes]:
+    name, value = header
+    if name.lower() in _OURS:
+        raise ValueError(f'{name} is set by the server')
+    return _encoded(name), _encoded(value)
+
+
+# Cached, since the same few lines go out over and over.
+
+
+@lru_cache(maxsize=256)
+def _usual_headers(
+    content_type: str | None, close: bool, http10: bool
+) -> Headers:
+    headers: Headers = ()
+    if content_type is not None:
+        headers += ((b'Content-Type', _encoded(content_type)),)
+    if close:
+        headers += ((b'Connection', b'close'),)
+    elif http10:
+        headers += ((b'Connection', b'keep-alive'),)
+    return headers
+
+
 @lru_cache(maxsize=256)
 def _encoded(text: str) -> bytes:
-    """Cached, since the same few lines go out over and over."""
     try:
         return text.encode('latin-1')
     except UnicodeEncodeError:

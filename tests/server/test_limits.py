@@ -124,6 +124,19 @@ def test_a_head_that_takes_too_long_gets_408(start, connect):
     assert 0.25 < time.monotonic() - began < 10
 
 
+def test_each_head_has_a_time_of_its_own(start, connect, request_head):
+    server = start('--head-seconds', '1')
+    client = connect(server)
+    head = request_head('/bytes/1')
+    end = time.monotonic() + 2
+
+    # A head is always under way, but none of them takes long.
+    client.send(head[:9])
+    while time.monotonic() < end:
+        client.send(head[9:] + head[:9])
+        assert client.answer().status == 200
+
+
 @pytest.mark.parametrize('target', ['/echo', '/'])
 def test_a_body_that_stops_coming_ends_the_connection(start, connect, target):
     server = start('--body-seconds', '0.2')
