@@ -606,7 +606,7 @@ def test_a_connection_made_that_raises_closes_it(our_loop, reports, by):
 
 
 def test_a_thread_that_cannot_start_leaves_nothing(our_loop, monkeypatch):
-    def refuse(pid):
+    def refuse(pid, flags=0):
         raise OSError(errno.EMFILE, 'too many')
 
     def fail(thread):
