@@ -5,6 +5,7 @@ The loop it runs on is a parameter: what holds on one loop holds on all.
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import signal
@@ -17,9 +18,13 @@ from pathlib import Path
 
 import pytest
 
+import uvloop_core
 from tests.programs import PYTHON, environment
 
-LOOPS = ['uvloop_core', 'asyncio']
+LOOPS = {
+    'uvloop_core': uvloop_core.new_event_loop,
+    'asyncio': asyncio.new_event_loop,
+}
 # On asyncio, `make test` runs these modules; the full run runs all on both.
 ALWAYS_ON_BOTH = ['test_app', 'test_curl', 'test_requests']
 DEADLINE = 20.0
@@ -202,10 +207,15 @@ def head(target: str, *headers: str, method: str = 'GET') -> bytes:
     return '\r\n'.join(lines).encode('latin-1')
 
 
-@pytest.fixture(scope='session', params=LOOPS)
+@pytest.fixture(scope='session', params=[*LOOPS])
 def loop_name(request: pytest.FixtureRequest) -> str:
     name: str = request.param
     return name
+
+
+@pytest.fixture
+def loop_factory(loop_name: str) -> Callable[[], asyncio.AbstractEventLoop]:
+    return LOOPS[loop_name]
 
 
 @pytest.fixture(scope='module')

@@ -7,28 +7,22 @@ import importlib
 
 import pytest
 
-import uvloop_core
-
 protocol = importlib.import_module('examples.server.protocol')
 limits = importlib.import_module('examples.server.limits')
 response = importlib.import_module('examples.server.response')
 Response = response.Response
 HttpError = response.HttpError
 
-LOOPS = {
-    'uvloop_core': uvloop_core.new_event_loop,
-    'asyncio': asyncio.new_event_loop,
-}
 GET = b'GET / HTTP/1.1\r\nHost: x\r\n\r\n'
 LAST = b'GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n'
 
 
 @pytest.fixture
-def talk(loop_name):
+def talk(loop_factory):
     """What the server says to some data, until it closes."""
 
     def talk(app, data: bytes, **options: float) -> bytes:
-        with asyncio.Runner(loop_factory=LOOPS[loop_name]) as runner:
+        with asyncio.Runner(loop_factory=loop_factory) as runner:
             return runner.run(conversation(app, data, options))
 
     return talk

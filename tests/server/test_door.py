@@ -8,17 +8,12 @@ import time
 
 import pytest
 
-import uvloop_core
 from httptools import HttpRequestParser
 
 protocol = importlib.import_module('examples.server.protocol')
 limits = importlib.import_module('examples.server.limits')
 response = importlib.import_module('examples.server.response')
 
-LOOPS = {
-    'uvloop_core': uvloop_core.new_event_loop,
-    'asyncio': asyncio.new_event_loop,
-}
 GET = b'GET / HTTP/1.1\r\nHost: x\r\n\r\n'
 POST = b'POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 99\r\n\r\n'
 
@@ -47,7 +42,7 @@ class Written(asyncio.Transport):
 
 
 @pytest.fixture
-def run(loop_name):
+def run(loop_factory):
     """Runs test(connection, transport) in a loop."""
 
     async def made(test, options) -> None:
@@ -61,7 +56,7 @@ def run(loop_name):
             connection.connection_lost(None)
 
     def run(test, **options: float) -> None:
-        with asyncio.Runner(loop_factory=LOOPS[loop_name]) as runner:
+        with asyncio.Runner(loop_factory=loop_factory) as runner:
             runner.run(made(test, options))
 
     return run
@@ -131,7 +126,7 @@ def test_nothing_is_kept_of_what_follows_the_last_request(run):
     run(test)
 
 
-def test_a_request_that_comes_with_the_deadline_is_answered(loop_name):
+def test_a_request_that_comes_with_the_deadline_is_answered(loop_factory):
     async def late() -> bytes:
         service = protocol.Service(
             lambda request: response.Response(b'in time'),
@@ -152,5 +147,5 @@ def test_a_request_that_comes_with_the_deadline_is_answered(loop_name):
         await service.empty.wait()
         return said
 
-    with asyncio.Runner(loop_factory=LOOPS[loop_name]) as runner:
+    with asyncio.Runner(loop_factory=loop_factory) as runner:
         assert runner.run(late()).endswith(b'in time')

@@ -10,21 +10,15 @@ import threading
 
 import pytest
 
-import uvloop_core
-
 limits = importlib.import_module('examples.server.limits')
 response = importlib.import_module('examples.server.response')
 serve = importlib.import_module('examples.server.serve')
 
-LOOPS = {
-    'uvloop_core': uvloop_core.new_event_loop,
-    'asyncio': asyncio.new_event_loop,
-}
 GET = b'GET / HTTP/1.1\r\nHost: x\r\n\r\n'
 
 
 @pytest.fixture
-def serve_once(loop_name):
+def serve_once(loop_factory):
     """Serves until it has answered the first request, which gets SIGTERM."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
     numbers = [signal.SIGTERM]
@@ -35,7 +29,7 @@ def serve_once(loop_name):
         return response.Response(b'x')
 
     def serve_once(sock) -> int:
-        with asyncio.Runner(loop_factory=LOOPS[loop_name]) as runner:
+        with asyncio.Runner(loop_factory=loop_factory) as runner:
             return runner.run(
                 serve.serve(sock, app, limits.Limits(), lambda: None)
             )

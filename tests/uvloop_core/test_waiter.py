@@ -283,17 +283,20 @@ def test_a_result_that_is_there_is_not_cancelled(loop, pair):
     assert loop.run_until_complete(main()) == (False, False, b'spam')
 
 
+async def receive_after(error, loop, reluctant, peer):
+    """What comes once the socket has raised, in the middle of the wait."""
+    reluctant.left = 1
+    task = await waiting(loop, loop.sock_recv(reluctant, 10))
+    reluctant.left, reluctant.error = 1, error
+    peer.send(b'spam')
+    return await task
+
+
 def test_system_exit_from_a_socket_stops_the_loop(our_loop, pair, reluctant):
     # asyncio forgets that the call waits.
-    reluctant.left = 1
-
-    async def main():
-        task = await waiting(our_loop, our_loop.sock_recv(reluctant, 10))
-        reluctant.left, reluctant.error = 1, SystemExit
-        pair[1].send(b'spam')
-        return await task
-
-    task = our_loop.create_task(main())
+    task = our_loop.create_task(
+        receive_after(SystemExit, our_loop, reluctant, pair[1])
+    )
     with pytest.raises(SystemExit):
         our_loop.run_until_complete(task)
     assert our_loop.run_until_complete(task) == b'spam'
@@ -301,16 +304,10 @@ def test_system_exit_from_a_socket_stops_the_loop(our_loop, pair, reluctant):
 
 def test_stop_iteration_from_a_socket_is_no_result(our_loop, pair, reluctant):
     # asyncio's is the same from 3.12 on, and never ends before.
-    reluctant.left = 1
-
-    async def main():
-        task = await waiting(our_loop, our_loop.sock_recv(reluctant, 10))
-        reluctant.left, reluctant.error = 1, StopIteration
-        pair[1].send(b'spam')
-        return await task
-
     with pytest.raises(RuntimeError, match='^StopIteration inter') as caught:
-        our_loop.run_until_complete(main())
+        our_loop.run_until_complete(
+            receive_after(StopIteration, our_loop, reluctant, pair[1])
+        )
     assert isinstance(caught.value.__cause__, StopIteration)
 
 
